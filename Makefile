@@ -1,0 +1,34 @@
+# make run    the main job: train on DATA (or on a rendered sample), score, write submission.csv
+# make test   all checks and tests
+# make setup  only make and fill .venv
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?=
+RUN    ?= runs/first
+SAMPLE ?= runs/sample
+
+.PHONY: run test setup check clean
+
+setup: $(VENV)/dev.stamp
+
+$(VENV)/run.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"Corolla needs Python 3.11 or newer; {sys.executable} is {v}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/pyright
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,64 @@
+"""The values that flow through Corolla on the host; the device's own are in `step`.
+
+Takes: nothing. Gives: `Example`, `BadRecord`, `Photos`: plain data with shapes and dtypes named.
+Every other module imports from here; this one imports only NumPy.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+OnBadRecord = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One record's content.
+
+    id: the record's name, unique over all splits ("" where the record carries none).
+    label: 0 to classes - 1, or None where the record carries none (the test split).
+    image: an encoded file (bytes) or decoded pixels (uint8[h, w, 3]).
+    """
+
+    id: str
+    label: int | None
+    image: bytes | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that could not be used: which file, its number in the file (from 0), the byte it starts at, and why."""
+
+    path: Path
+    number: int
+    offset: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: record {self.number} at byte {self.offset}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A whole split, decoded.
+
+    images: uint8[n, h, w, 3], in the order of the sorted shards.
+    labels: int32[n], or None for a split without labels.
+    ids: n strings, aligned with images.
+    bad: records that were skipped (always empty under on_bad_record="fail").
+    """
+
+    split: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32] | None
+    ids: list[str]
+    bad: list[BadRecord] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
