@@ -1,0 +1,67 @@
+"""The classifiers of `keras.applications`, each with the pixel scaling its weights were trained with inside the model.
+
+Takes: a name of `corolla.models.registry`, an image size, which weights.
+Gives: `backbone`: a functional keras.Model, images float[b, s, s, 3] in 0..255 -> features [b, f].
+
+Keras downloads the ImageNet weights itself, once, into its own folder.
+"""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from corolla.errors import RunError, WishError
+
+# Each as (scale, offset) of layers.Rescaling on RGB, from keras.applications.imagenet_utils.preprocess_input.
+_TORCH_STD = (0.229, 0.224, 0.225)
+_TORCH_MEAN = (0.485, 0.456, 0.406)
+_CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def _scaled(x: Any, scaling: str) -> Any:
+    """Bring pixels from 0..255 into the range the model was trained in."""
+    if scaling == "tf":
+        return layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+    if scaling == "torch":
+        scale = [1 / (255 * std) for std in _TORCH_STD]
+        offset = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)]
+        return layers.Rescaling(scale, offset, name="scale")(x)  # pyright: ignore[reportArgumentType]
+    if scaling == "caffe":
+        offset = [-mean for mean in _CAFFE_MEAN_BGR]
+        return layers.Rescaling(1.0, offset, name="scale")(_bgr(x))  # pyright: ignore[reportArgumentType]
+    return x
+
+
+def _bgr(x: Any) -> Any:
+    red, green, blue = x[..., 0:1], x[..., 1:2], x[..., 2:3]
+    return layers.Concatenate(name="bgr")([blue, green, red])
+
+
+def backbone(name: str, function: str, scaling: str, image_size: int, weights: str) -> keras.Model:
+    """Build a model of keras.applications without its classifier, average pooled, scaling inside.
+
+    Raises WishError where the model cannot take the image size, RunError where the weights cannot be had.
+    """
+    inputs = keras.Input((image_size, image_size, 3), name="images")
+    chosen = None if weights == "none" else weights
+    shared = {"include_top": False, "pooling": "avg", "weights": chosen, "input_tensor": _scaled(inputs, scaling)}
+    try:
+        model = getattr(keras.applications, function)(**shared)
+    except OSError as error:
+        raise RunError(_offline(name, error)) from error
+    except Exception as error:
+        if "URL fetch failure" in str(error):
+            raise RunError(_offline(name, error)) from error
+        if isinstance(error, ValueError):
+            raise WishError(f"{name} cannot be built at {image_size} px: {_one_line(error)}") from error
+        raise
+    return keras.Model(model.inputs, model.outputs[0], name=name)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _offline(name: str, error: Exception) -> str:
+    return f"{name}: its weights could not be had: {_one_line(error)}."

@@ -1,0 +1,149 @@
+"""Every model Corolla can train, by name, and how to build one.
+
+Takes: a name, an image size, which weights.
+Gives: `names`, `entry` (both without importing Keras), `backbone`, `classifier`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from corolla.errors import WishError, nearest
+
+if TYPE_CHECKING:
+    import keras
+
+Weights = Literal["imagenet", "none"]
+DEFAULT = "efficientnet_lite0"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a model before it is built.
+
+    name: in snake case. image_size: pixels of the side its weights were trained at. pretrained: ImageNet weights exist.
+    function: its name in keras.applications ("" for Corolla's own). scaling: of its pixels, see `applications`.
+    """
+
+    name: str
+    image_size: int
+    pretrained: bool = True
+    function: str = ""
+    scaling: str = "none"
+
+
+_OWN = (
+    Entry("efficientnet_lite0", 224),
+    Entry("efficientnet_lite1", 240),
+    Entry("efficientnet_lite2", 260),
+    Entry("micro", 32, pretrained=False),
+)
+_KERAS = (
+    Entry("convnext_tiny", 224, True, "ConvNeXtTiny"),
+    Entry("convnext_small", 224, True, "ConvNeXtSmall"),
+    Entry("convnext_base", 224, True, "ConvNeXtBase"),
+    Entry("convnext_large", 224, True, "ConvNeXtLarge"),
+    Entry("convnext_xlarge", 224, True, "ConvNeXtXLarge"),
+    Entry("densenet121", 224, True, "DenseNet121", "torch"),
+    Entry("densenet169", 224, True, "DenseNet169", "torch"),
+    Entry("densenet201", 224, True, "DenseNet201", "torch"),
+    Entry("efficientnet_b0", 224, True, "EfficientNetB0"),
+    Entry("efficientnet_b1", 240, True, "EfficientNetB1"),
+    Entry("efficientnet_b2", 260, True, "EfficientNetB2"),
+    Entry("efficientnet_b3", 300, True, "EfficientNetB3"),
+    Entry("efficientnet_b4", 380, True, "EfficientNetB4"),
+    Entry("efficientnet_b5", 456, True, "EfficientNetB5"),
+    Entry("efficientnet_b6", 528, True, "EfficientNetB6"),
+    Entry("efficientnet_b7", 600, True, "EfficientNetB7"),
+    Entry("efficientnet_v2_b0", 224, True, "EfficientNetV2B0"),
+    Entry("efficientnet_v2_b1", 240, True, "EfficientNetV2B1"),
+    Entry("efficientnet_v2_b2", 260, True, "EfficientNetV2B2"),
+    Entry("efficientnet_v2_b3", 300, True, "EfficientNetV2B3"),
+    Entry("efficientnet_v2_s", 384, True, "EfficientNetV2S"),
+    Entry("efficientnet_v2_m", 480, True, "EfficientNetV2M"),
+    Entry("efficientnet_v2_l", 480, True, "EfficientNetV2L"),
+    Entry("inception_resnet_v2", 299, True, "InceptionResNetV2", "tf"),
+    Entry("inception_v3", 299, True, "InceptionV3", "tf"),
+    Entry("mobilenet", 224, True, "MobileNet", "tf"),
+    Entry("mobilenet_v2", 224, True, "MobileNetV2", "tf"),
+    Entry("mobilenet_v3_large", 224, True, "MobileNetV3Large"),
+    Entry("mobilenet_v3_small", 224, True, "MobileNetV3Small"),
+    Entry("nasnet_large", 331, True, "NASNetLarge", "tf"),
+    Entry("nasnet_mobile", 224, True, "NASNetMobile", "tf"),
+    Entry("resnet50", 224, True, "ResNet50", "caffe"),
+    Entry("resnet101", 224, True, "ResNet101", "caffe"),
+    Entry("resnet152", 224, True, "ResNet152", "caffe"),
+    Entry("resnet50_v2", 224, True, "ResNet50V2", "tf"),
+    Entry("resnet101_v2", 224, True, "ResNet101V2", "tf"),
+    Entry("resnet152_v2", 224, True, "ResNet152V2", "tf"),
+    Entry("vgg16", 224, True, "VGG16", "caffe"),
+    Entry("vgg19", 224, True, "VGG19", "caffe"),
+    Entry("xception", 299, True, "Xception", "tf"),
+)
+_BY_NAME = {e.name: e for e in (*_OWN, *_KERAS)}
+_BY_SPELLING = {e.function: e for e in _KERAS} | _BY_NAME
+
+
+def names() -> list[str]:
+    """Return every model's name, Corolla's own first."""
+    return list(_BY_NAME)
+
+
+def entry(name: str) -> Entry:
+    """Return what is known of a model, by its name here or its spelling in keras.applications.
+
+    Raises WishError for an unknown name, with the nearest known one.
+    """
+    if name not in _BY_SPELLING:
+        close = nearest(name, list(_BY_SPELLING))
+        raise WishError(f"No model is called {name!r}{close}. Known: {', '.join(names())}.")
+    return _BY_SPELLING[name]
+
+
+def _check(known: Entry, image_size: int, weights: str) -> None:
+    if weights not in ("imagenet", "none"):
+        raise WishError(
+            f"weights must be 'imagenet' or 'none', not {weights!r}{nearest(weights, ['imagenet', 'none'])}."
+        )
+    if weights == "imagenet" and not known.pretrained:
+        raise WishError(f"{known.name} has no trained weights: wish weights 'none' with it.")
+    if image_size < 8:
+        raise WishError(f"image_size must be at least 8 px, not {image_size}.")
+
+
+def backbone(name: str, image_size: int | None = None, weights: Weights = "imagenet") -> keras.Model:
+    """Build a model without its classifier: images float[b, s, s, 3] in 0..255 -> pooled features [b, f].
+
+    image_size: the side s in pixels (None: the one its weights were trained at).
+    Raises WishError (unknown name, size or weights) and RunError (weights that cannot be had).
+    """
+    known = entry(name)
+    size = known.image_size if image_size is None else image_size
+    _check(known, size, weights)
+    if known.function:
+        from corolla.models import applications
+
+        return applications.backbone(known.name, known.function, known.scaling, size, weights)
+    from corolla.models import efficientnet_lite
+
+    model = efficientnet_lite.backbone(known.name, size)
+    if weights == "imagenet":
+        efficientnet_lite.load_imagenet(model, known.name)
+    return model
+
+
+def classifier(
+    name: str, classes: int = 104, image_size: int | None = 224, weights: Weights = "imagenet", dropout: float = 0.2
+) -> keras.Model:
+    """Build a classifier: images float[b, s, s, 3] in 0..255 -> logits float32[b, classes].
+
+    The last layer is a Dense named "head"; its output is float32 under any dtype policy, because the loss needs it.
+    Raises what `backbone` raises.
+    """
+    from keras import Model, layers
+
+    features = backbone(name, image_size, weights)
+    x = layers.Dropout(dropout, name="dropout")(features.output)
+    logits = layers.Dense(classes, dtype="float32", name="head")(x)
+    return Model(features.input, logits, name=features.name)
