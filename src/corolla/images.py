@@ -74,14 +74,21 @@ def decode_into(image: bytes | NDArray[np.uint8], out: NDArray[np.uint8]) -> Non
     undefined.
     """
     size = image.shape[:2] if isinstance(image, np.ndarray) else read_size(image)
-    if size != out.shape[:2]:
-        raise ImageError(f"is {_by(size)} px, the split's first image is {_by(out.shape)} px: resize them to one size")
+    if fault := wrong_size(size, out.shape[:2]):
+        raise ImageError(fault)
     if isinstance(image, np.ndarray):
         out[:] = image
     elif image.startswith(JPEG_MAGIC):
         _decode_jpeg(image, out)
     else:
         _decode_png(image, out)
+
+
+def wrong_size(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Return "" where two sizes, (height, width) in pixels, are the same, else the line that says they are not."""
+    if found == wanted:
+        return ""
+    return f"the image is {_by(found)} px, the split's first is {_by(wanted)} px: resize them to one size"
 
 
 def _by(size: tuple[int, ...]) -> str:

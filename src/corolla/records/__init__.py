@@ -1,1 +1,1 @@
-"""Records: TFRecord framing, `tf.train.Example`, and the shards of a split on the disk. Takes: files. Gives: examples."""
+"""Records: TFRecord framing, `tf.train.Example`, the shards of a split. Takes: files. Gives: examples."""

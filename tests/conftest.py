@@ -1,0 +1,26 @@
+"""Fixtures that several test modules use."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from tiny import write_tiny
+
+# A busy machine makes single examples slow; the suite as a whole is timed instead.
+settings.register_profile("corolla", deadline=None, max_examples=50)
+settings.load_profile("corolla")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The real photos (6,211 train, 1,555 val, 909 test at 224 px); never copied, never committed."""
+    folder = Path(__file__).parents[2] / "shared" / "data" / "flowers104-224"
+    if not folder.is_dir():
+        pytest.skip(f"the real photos are not on this machine ({folder})")
+    return folder
+
+
+@pytest.fixture
+def tiny_data(tmp_path: Path) -> Path:
+    """A data set in the competition's layout: 32 px, 6 of the 104 classes, 24 train, 12 val, 10 test without labels."""
+    return write_tiny(tmp_path / "tiny")
