@@ -1,0 +1,44 @@
+"""Where the time goes: seconds by purpose, kept apart so that a speed never hides compiling or waiting.
+
+Takes: names of sections. Gives: `Clock`, which adds up, survives a restart inside a checkpoint, and knows the program's
+own age.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+Section = Literal["input", "compile", "probe", "train", "evaluate", "save"]
+
+_PROCESS_START = time.perf_counter() - time.process_time()
+"""A lower bound on the age of the process: imports before this module are processor time."""
+
+
+class Clock:
+    """Seconds by section. Sections do not nest: each second belongs to one."""
+
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = dict(seconds or {})
+
+    def add(self, section: Section, seconds: float) -> None:
+        """Add seconds that were measured elsewhere."""
+        self.seconds[section] = self.seconds.get(section, 0.0) + seconds
+
+    @contextmanager
+    def section(self, name: Section) -> Iterator[None]:
+        """Measure a block."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - begin)
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds by section, to the millisecond, for the run folder."""
+        return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
+
+
+def process_seconds() -> float:
+    """Seconds since this process started, imports included."""
+    return time.perf_counter() - _PROCESS_START

@@ -1,0 +1,108 @@
+"""The settings, declared once: name, default, unit, meaning. The command line and the run folder derive from these.
+
+Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`; and its checks.
+Functions elsewhere take the settings they use, never the whole.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from corolla.errors import WishError, nearest
+from corolla.types import OnBadRecord
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train. Two runs with equal settings, data and device kind give equal numbers."""
+
+    model: str = "efficientnet_lite0"
+    """Backbone by name."""
+    weights: str = "imagenet"
+    """Weights to start from: imagenet, or none (random)."""
+    image_size: int = 224
+    """Side of the square images that the model sees [px]; picks the nearest folder of the data."""
+    epochs: int = 5
+    """Passes over the training split after the probe; 0 is the probe alone."""
+    minutes: float | None = None
+    """Instead of --epochs: time for the whole command [minutes]; epochs are planned from the measured step."""
+    batch_size: int = 32
+    """Images a step, over all devices."""
+    train_blocks: int = -1
+    """How many of the backbone's last blocks learn; -1 is all, 0 is the head alone."""
+    batch_norm: Literal["frozen", "batch"] = "frozen"
+    """Batch normalisation by the pretrained statistics (frozen), or by each batch's own."""
+    learning_rate: float = 3e-4
+    """Highest learning rate, after warm-up."""
+    warmup: float = 0.1
+    """Part of the steps over which the learning rate rises from 0."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay on kernels."""
+    label_smoothing: float = 0.1
+    """Share of each target spread over all classes."""
+    ema: float = 0.999
+    """Highest momentum of the moving average of the weights, which is what gets scored; 0 turns it off."""
+    crop_area: float = 0.5
+    """Smallest part of the image's area that a random crop keeps; 1 turns cropping off."""
+    flip: bool = True
+    """Mirror half of the training images."""
+    dropout: float = 0.2
+    """Dropout before the head."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the backbone: bfloat16 where the device has it (auto), or as named."""
+    resident: Literal["auto", "yes", "no"] = "auto"
+    """Keep all pixels on the devices (yes), stream them in chunks (no), or see whether they fit (auto)."""
+    loop: Literal["jax"] = "jax"
+    """The training loop: jax is the custom loop."""
+    seed: int = 0
+    """Seed of the order, the augmentation, dropout and random weights."""
+    checkpoint_minutes: float = 2.0
+    """Longest time of training that a kill may cost [minutes]."""
+    on_bad_record: OnBadRecord = "fail"
+    """What a damaged record does: stop with its place (fail), or be left out and counted (skip)."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                option = "--" + name.replace("_", "-")
+                raise WishError(f"{option} is {value}; it must lie between {low:g} and {high:g}")
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("image_size", 16, 2048),
+    ("epochs", 0, 10_000),
+    ("minutes", 0.1, 100_000),
+    ("batch_size", 1, 65_536),
+    ("train_blocks", -1, 1000),
+    ("learning_rate", 0, 1e12),
+    ("warmup", 0, 1),
+    ("weight_decay", 0, 10),
+    ("label_smoothing", 0, 0.9),
+    ("ema", 0, 0.999999),
+    ("crop_area", 0.05, 1),
+    ("dropout", 0, 0.95),
+    ("seed", 0, 2**32 - 1),
+    ("checkpoint_minutes", 0, 100_000),
+)
+
+FREE_ON_RESUME = ("resident", "checkpoint_minutes", "minutes")
+"""Settings that may differ when a run is taken up again: they move no number of the result."""
+
+
+def from_dict(stored: dict[str, Any]) -> TrainSettings:
+    """Return the settings in `stored`; an unknown name is refused with the nearest known one (WishError)."""
+    known = [field.name for field in dataclasses.fields(TrainSettings)]
+    for name in stored:
+        if name not in known:
+            raise WishError(f"unknown setting {name!r}{nearest(name, known)}")
+    return TrainSettings(**stored)
+
+
+def differences(old: TrainSettings, new: TrainSettings) -> list[str]:
+    """Return one text a setting that differs and moves numbers, such as "batch_size was 32, is 64"."""
+    return [
+        f"{field.name} was {getattr(old, field.name)}, is {getattr(new, field.name)}"
+        for field in dataclasses.fields(TrainSettings)
+        if field.name not in FREE_ON_RESUME and getattr(old, field.name) != getattr(new, field.name)
+    ]

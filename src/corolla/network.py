@@ -1,0 +1,74 @@
+"""A model with its weights: built for training, split into backbone and head, and loaded from a run folder.
+
+Takes: settings, or a run folder. Gives: Keras models, and their weights as named arrays.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from numpy.typing import NDArray
+
+from corolla.backend import keras
+from corolla.config import TrainSettings
+from corolla.errors import RunError, WishError
+from corolla.mesh import compute_dtype
+from corolla.models import freeze, registry
+from corolla.run import RunFolder
+from corolla.step import Learner, State
+
+
+def build(settings: TrainSettings, classes: int, mesh: Mesh) -> keras.Model:
+    """The classifier to train: pretrained backbone, new head, frozen as the settings say."""
+    if settings.batch_norm == "batch" and settings.batch_size % mesh.size:
+        raise WishError(
+            f"--batch-norm batch needs a --batch-size that the {mesh.size} devices divide (now {settings.batch_size}): "
+            "empty places would enter the batch's statistics"
+        )
+    model = _classifier(settings, classes, mesh, settings.weights)
+    freeze.freeze(model, "all" if settings.train_blocks < 0 else settings.train_blocks, settings.batch_norm)
+    return model
+
+
+def _classifier(settings: TrainSettings, classes: int, mesh: Mesh, weights: Any) -> keras.Model:
+    """Build under the dtype policy of the device; Keras knows no other way to hand it to every layer of a builder."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(compute_dtype(mesh, settings.precision))
+    try:
+        return registry.classifier(settings.model, classes, settings.image_size, weights, settings.dropout)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def feature_model(classifier: keras.Model) -> keras.Model:
+    """The same layers up to the head's input: images to features."""
+    return keras.Model(classifier.inputs, classifier.get_layer(freeze.HEAD).input)
+
+
+def trained(folder: RunFolder, mesh: Mesh) -> keras.Model:
+    """The classifier of a run with the weights of its best epoch. Raises RunError where they are damaged or missing."""
+    model = _classifier(folder.settings(), len(folder.names()), mesh, "none")
+    load_weights(model, folder.best().arrays, str(folder.path))
+    return model
+
+
+def weights_by_path(learner: Learner, state: State) -> dict[str, jax.Array]:
+    """The weights to be scored and kept: averaged trainable ones and the others, by Keras path."""
+    model = learner.model
+    pairs = [
+        *zip(model.trainable_variables, learner.averaged(state), strict=True),
+        *zip(model.non_trainable_variables, state.non_trainable, strict=True),
+    ]
+    kept = {variable.path for variable in model.weights}
+    return {variable.path: value for variable, value in pairs if variable.path in kept}
+
+
+def load_weights(model: keras.Model, arrays: dict[str, NDArray], source: str) -> None:
+    """Assign arrays by Keras path. Raises RunError naming the first weight that is missing or of another shape."""
+    for variable in model.weights:
+        found = arrays.get(variable.path)
+        if found is None or found.shape != tuple(variable.shape):
+            what = "is missing" if found is None else f"has shape {found.shape}, not {tuple(variable.shape)}"
+            raise RunError(f"{source}: the weight {variable.path} {what}: these are the weights of another model")
+        variable.assign(np.asarray(found))

@@ -1,0 +1,60 @@
+"""How weights move: AdamW with warm-up and cosine, and a moving average of the weights.
+
+Takes: the trainable variables of a Keras model. Gives: one Keras optimizer, for the custom loop and for `fit` alike.
+
+The schedule's length is an optimizer *variable*: a time-boxed run learns it only after it has measured a step, and a
+constant would mean compiling twice. It travels in checkpoints, so a resumed run keeps its schedule by itself.
+"""
+
+from typing import Any
+
+from corolla.backend import keras
+
+ops: Any = keras.ops
+
+
+class AdamW(keras.optimizers.AdamW):
+    """Keras' AdamW (Loshchilov & Hutter, 2019) with its schedule and a warmed-up average of the weights.
+
+    The learning rate rises linearly from 0 over `warmup` of the steps, then falls as a half cosine to 0.
+    The average's momentum is min(ema, (1 + step) / (10 + step)), so short runs forget their start too
+    (the rule of TensorFlow's ExponentialMovingAverage with num_updates). Decay touches kernels only.
+    """
+
+    def __init__(self, learning_rate: float, warmup: float, weight_decay: float, ema: float) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            beta_2=0.99,
+            global_clipnorm=1.0,
+            use_ema=ema > 0,
+            ema_momentum=ema,
+            name="adamw",
+        )
+        self.peak_learning_rate = learning_rate
+        self.warmup = warmup
+        self.total_steps = keras.Variable(1, shape=(), dtype="int32", trainable=False, name="total_steps")
+        self._track_variable(self.total_steps)
+        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+    def _get_current_learning_rate(self) -> Any:
+        done = ops.cast(self.iterations, "float32") + 1
+        part = done / ops.cast(self.total_steps, "float32")
+        rising = part / max(self.warmup, 1e-9)
+        falling = 0.5 * (1 + ops.cos(3.14159265 * ops.clip((part - self.warmup) / max(1 - self.warmup, 1e-9), 0, 1)))
+        return self.peak_learning_rate * ops.minimum(rising, falling)
+
+    def _update_model_variables_moving_average(self, trainable_variables: list) -> None:
+        if not self.use_ema:
+            return
+        step = ops.cast(self.iterations, "float32")
+        momentum = ops.minimum(self.ema_momentum, (1 + step) / (10 + step))
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
+
+    def average_places(self) -> list[int] | None:
+        """Where in `variables` the averages stand, one per trainable variable; None without averaging."""
+        if not self.use_ema:
+            return None
+        place = {id(variable): i for i, variable in enumerate(self.variables)}
+        return [place[id(average)] for average in self._model_variables_moving_average]

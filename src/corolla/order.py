@@ -1,0 +1,77 @@
+"""Which record stands where in which step: a pure function of (seed, epoch).
+
+Takes: the number of records, the batch size, a seed, an epoch.
+Gives: `Lanes`, the fixed places of the records, and `EpochOrder`, what each step reads and how it is augmented.
+
+Pixels never cross chips, so a step may only pick from what each chip holds; and the result must not depend on how
+many chips there are. Both hold with *lanes*: place i of every batch is lane i, which owns a fixed run of the records
+and walks through them in an order of its own. A chip holds whole lanes. Every record comes exactly once an epoch.
+What it costs: two records of one lane never meet in one batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 6
+"""Uniform random numbers an image and step that augmentation may use."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """n records laid out as batch_size lanes of `steps` places: record j stands in lane j // steps at j % steps.
+
+    Places beyond the n-th record are padding: weight 0.
+    """
+
+    n: int
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch, the last records included."""
+        return -(-self.n // self.batch_size)
+
+    def weights(self) -> NDArray[np.float32]:
+        """float32[batch_size, steps]: 1 for a record, 0 for padding."""
+        return self.place(np.ones(self.n, np.float32))
+
+    def place(self, values: NDArray) -> NDArray:
+        """Lay values[n, ...] out as [batch_size, steps, ...]; padding is 0."""
+        padded = np.zeros((self.batch_size * self.steps, *values.shape[1:]), values.dtype)
+        padded[: self.n] = values
+        return padded.reshape(self.batch_size, self.steps, *values.shape[1:])
+
+    def flatten(self, placed: NDArray) -> NDArray:
+        """The inverse of `place`: [batch_size (or more), steps, ...] back to [n, ...]."""
+        return placed.reshape(-1, *placed.shape[2:])[: self.n]
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """What the steps of one epoch do.
+
+    picks: int32[batch_size, steps], the place that each lane reads at each step (a permutation a lane).
+    draws: float32[batch_size, steps, DRAWS], uniform in [0, 1): all the chance there is in augmentation.
+    """
+
+    picks: NDArray[np.int32]
+    draws: NDArray[np.float32]
+
+
+def epoch_order(lanes: Lanes, seed: int, epoch: int) -> EpochOrder:
+    """The order of one epoch, the same on every machine and for every number of devices.
+
+    Philox is counter-based (Salmon et al., SC 2011): the key is the seed, the counter the epoch, so no state is kept.
+    """
+    random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, epoch]))
+    shape = (lanes.batch_size, lanes.steps)
+    picks = random.random(shape).argsort(axis=1, kind="stable").astype(np.int32)
+    return EpochOrder(picks, random.random((*shape, DRAWS), dtype=np.float32))
+
+
+def sequential(lanes: Lanes) -> EpochOrder:
+    """Every lane from its first place to its last, for evaluation and prediction; no chance in it."""
+    picks = np.broadcast_to(np.arange(lanes.steps, dtype=np.int32), (lanes.batch_size, lanes.steps))
+    return EpochOrder(picks.copy(), np.zeros((lanes.batch_size, lanes.steps, DRAWS), np.float32))

@@ -1,0 +1,186 @@
+"""Pixels to the devices: all of them, once; or in chunks, where they do not fit.
+
+Takes: `types.Photos` on the host, the mesh, the batch size.
+Gives: a `Feed`, which hands the steps of an epoch to the compiled program part by part.
+
+Both feeds hand out the same records in the same places with the same random numbers, so the numbers are equal either
+way: a stream is a resident set of a few steps, already in order.
+"""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from numpy.typing import NDArray
+
+from corolla.errors import WishError
+from corolla.mesh import free_bytes, split
+from corolla.order import EpochOrder, Lanes
+from corolla.step import Pixels, Steps
+from corolla.types import Photos
+
+RESIDENT_SHARE = 0.6
+"""Part of the free device memory that resident pixels may take; the rest is for activations and weights."""
+
+CHUNK_BYTES = 256 * 2**20
+"""Pixels sent in one chunk of a stream [bytes], over all devices. Two are alive at a time."""
+
+
+class Part(NamedTuple):
+    """Some steps, ready for `step.train_steps`: steps first to last - 1 of what lies on the devices."""
+
+    pixels: Pixels
+    steps: Steps
+    first: int
+    last: int
+
+
+def padded_lanes(lanes: Lanes, mesh: Mesh) -> int:
+    """Lanes on the devices: the batch size, rounded up so that every device holds equally many (the rest is empty)."""
+    return -(-lanes.batch_size // mesh.size) * mesh.size
+
+
+def on_devices(mesh: Mesh, values: NDArray) -> jax.Array:
+    """Split values[lanes, ...] over the devices by lane, padding with zeros where the devices need more lanes."""
+    missing = -len(values) % mesh.size
+    if missing:
+        values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+    return jax.make_array_from_callback(values.shape, split(mesh), lambda index: values[index])  # pyright: ignore
+
+
+def place_images(mesh: Mesh, lanes: Lanes, images: NDArray[np.uint8]) -> jax.Array:
+    """Put images[n, h, w, 3] on the devices as uint8[lanes, steps, h, w, 3], one device's share at a time.
+
+    Padding repeats the last record: its weight is 0, and a real photo does the least harm to batch statistics.
+    """
+    shape = (padded_lanes(lanes, mesh), lanes.steps, *images.shape[1:])
+
+    def share(index: tuple[slice, ...]) -> NDArray[np.uint8]:
+        first, last, _ = index[0].indices(shape[0])
+        rows = images[first * lanes.steps : last * lanes.steps]
+        wanted = (last - first) * lanes.steps
+        if len(rows) < wanted:
+            rows = np.concatenate([rows, np.repeat(images[-1:], wanted - len(rows), axis=0)])
+        return rows.reshape(last - first, *shape[1:])
+
+    return jax.make_array_from_callback(shape, split(mesh), share)  # pyright: ignore
+
+
+def place(mesh: Mesh, lanes: Lanes, photos: Photos) -> Pixels:
+    """Put a whole split on the devices. Labels are 0 where the split has none."""
+    labels = np.zeros(lanes.n, np.int32) if photos.labels is None else photos.labels
+    return Pixels(
+        place_images(mesh, lanes, photos.images),
+        on_devices(mesh, lanes.place(labels)),
+        on_devices(mesh, lanes.weights()),
+    )
+
+
+def steps_on_devices(mesh: Mesh, order: EpochOrder) -> Steps:
+    """Send an epoch's order to the devices (a few numbers an image)."""
+    return Steps(on_devices(mesh, order.picks), on_devices(mesh, order.draws))
+
+
+class ResidentFeed:
+    """All pixels stay on the devices; an epoch costs the transfer of its order."""
+
+    resident = True
+
+    def __init__(self, mesh: Mesh, lanes: Lanes, photos: Photos) -> None:
+        self.mesh, self.lanes = mesh, lanes
+        self.pixels = place(mesh, lanes, photos)
+        self._steps: Steps | None = None
+
+    def start(self, order: EpochOrder) -> None:
+        """Begin an epoch."""
+        self._steps = steps_on_devices(self.mesh, order)
+
+    def take(self, first: int, last: int) -> Part:
+        """Hand out steps first to last - 1, all of them."""
+        assert self._steps is not None, "start(order) comes before take"
+        return Part(self.pixels, self._steps, first, last)
+
+
+class StreamFeed:
+    """Pixels stay on the host; chunks of a few steps are sent, the next one while the devices work."""
+
+    resident = False
+
+    def __init__(self, mesh: Mesh, lanes: Lanes, photos: Photos, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.mesh, self.lanes, self.photos = mesh, lanes, photos
+        batch_bytes = lanes.batch_size * photos.images[0].nbytes
+        self.chunk_steps = int(min(max(chunk_bytes // batch_bytes, 1), lanes.steps))
+        self._weights = lanes.weights()
+        self._order: EpochOrder | None = None
+        self._next: tuple[int, Future[tuple[Pixels, Steps]]] | None = None
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="corolla-stream")
+
+    def start(self, order: EpochOrder) -> None:
+        """Begin an epoch."""
+        self._order, self._next = order, None
+
+    def take(self, first: int, last: int) -> Part:
+        """Hand out steps from `first` on: at most to last - 1, at most a chunk."""
+        number = first // self.chunk_steps
+        if self._next is None or self._next[0] != number:
+            self._next = (number, self._sender.submit(self._chunk, number))
+        pixels, steps = self._next[1].result()
+        end = min((number + 1) * self.chunk_steps, self.lanes.steps)
+        if last >= end and end < self.lanes.steps:
+            self._next = (number + 1, self._sender.submit(self._chunk, number + 1))
+        start = number * self.chunk_steps
+        return Part(pixels, steps, first - start, min(last, end) - start)
+
+    def _chunk(self, number: int) -> tuple[Pixels, Steps]:
+        """Gather chunk `number` on the host, in order, and send it. All chunks have one shape: one trace."""
+        order = self._order
+        assert order is not None, "start(order) comes before take"
+        wanted = np.arange(number * self.chunk_steps, (number + 1) * self.chunk_steps)
+        wanted = np.minimum(wanted, self.lanes.steps - 1)  # beyond the last step: any, nobody runs it
+        picks = order.picks[:, wanted]
+        records = np.arange(self.lanes.batch_size)[:, None] * self.lanes.steps + picks
+        records = np.minimum(records, self.lanes.n - 1)  # padding: any record, its weight is 0
+        labels = self.photos.labels if self.photos.labels is not None else np.zeros(self.lanes.n, np.int32)
+        pixels = Pixels(
+            on_devices(self.mesh, self.photos.images[records]),
+            on_devices(self.mesh, labels[records]),
+            on_devices(self.mesh, np.take_along_axis(self._weights, picks, axis=1)),
+        )
+        here = np.broadcast_to(np.arange(self.chunk_steps, dtype=np.int32), picks.shape)
+        return pixels, steps_on_devices(self.mesh, EpochOrder(here, order.draws[:, wanted]))
+
+
+Feed = ResidentFeed | StreamFeed
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether the pixels fit the devices."""
+
+    resident: bool
+    pixels_bytes: int
+    free_bytes: int
+
+    def __str__(self) -> str:
+        has = f"{self.pixels_bytes / 1e9:.2f} GB of pixels, {self.free_bytes / 1e9:.1f} GB free on the devices"
+        return f"resident: {has}" if self.resident else f"streaming from host memory: {has}"
+
+
+def fits(mesh: Mesh, pixels_bytes: int, wish: str) -> Fit:
+    """Decide between resident and streaming. wish: auto, yes or no. Raises WishError for "yes" where it cannot be."""
+    free = free_bytes(mesh)
+    resident = wish == "yes" or (wish == "auto" and pixels_bytes <= RESIDENT_SHARE * free)
+    if wish == "yes" and pixels_bytes > free:
+        raise WishError(
+            f"--resident yes: {pixels_bytes / 1e9:.2f} GB of pixels, but only {free / 1e9:.2f} GB free on the "
+            "devices; use --resident auto, or a smaller --image-size"
+        )
+    return Fit(resident, pixels_bytes, free)
+
+
+def make_feed(mesh: Mesh, lanes: Lanes, photos: Photos, resident: bool) -> Feed:
+    """The feed for a training split."""
+    return ResidentFeed(mesh, lanes, photos) if resident else StreamFeed(mesh, lanes, photos)

@@ -1,0 +1,184 @@
+"""The run folder: everything that a run leaves behind, and the only place where commands meet.
+
+Takes: a path. Gives: `RunFolder`, which reads and writes
+    config.json        the settings of the run, and a fingerprint of its data
+    environment.json   versions and devices
+    labels.json        the label names, in label order
+    metrics.jsonl      one line an epoch (epoch 0 is the probe)
+    scores.json        the scores of the best epoch on the validation split; written last: its presence means finished
+    predictions.npz    ids, labels and probabilities behind scores.json; predictions-probe.npz: those of the probe
+    checkpoints/       where training goes on after a kill
+    best/              the weights of the best epoch
+"""
+
+import hashlib
+import io
+import json
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corolla import checkpoint, config
+from corolla.checkpoint import Saved, read_json, write_file, write_json
+from corolla.config import TrainSettings
+from corolla.errors import RunError, WishError
+from corolla.types import Photos
+
+KEPT = 2
+"""Checkpoints that stay on the disk: should the newest be damaged, the one before it goes on."""
+
+PACKAGES = ("corolla", "jax", "jaxlib", "keras", "numpy", "scipy", "simplejpeg", "google-crc32c", "protobuf")
+
+
+class RunFolder:
+    """One run on disk. Creating the object touches nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    # -------------------------------------------------------------------------------------------- what was asked
+
+    def begin(
+        self, settings: TrainSettings, data: dict[str, Any], environment: dict[str, Any], names: list[str]
+    ) -> None:
+        """Write what the run is, or check that it is the same run as the one that stands here.
+
+        Raises WishError where the folder holds something else, or a run with other settings or other data.
+        """
+        if not self.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise WishError(f"{self.path} is there already and is no run folder: choose another --out")
+            write_json(self.path / "labels.json", names)
+            write_json(self.path / "environment.json", environment)
+            write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
+            return
+        self._refuse_another(settings, data)
+
+    def _refuse_another(self, settings: TrainSettings, data: dict[str, Any]) -> None:
+        changed = config.differences(self.settings(), settings)
+        if changed:
+            raise WishError(f"{self.path} holds a run with other settings ({'; '.join(changed)}): choose another --out")
+        if self._config()["data"] != data:
+            raise WishError(f"{self.path} holds a run on other data: choose another --out, or the data it began with")
+
+    def exists(self) -> bool:
+        """Whether a run began here."""
+        return (self.path / "config.json").is_file()
+
+    def finished(self) -> bool:
+        """Whether the run is complete."""
+        return (self.path / "scores.json").is_file()
+
+    def _config(self) -> dict[str, Any]:
+        if not self.exists():
+            raise RunError(f"{self.path} is no run folder (it holds no config.json): train one with `corolla train`")
+        stored = read_json(self.path / "config.json")
+        if not isinstance(stored, dict) or "settings" not in stored or "data" not in stored:
+            raise RunError(f"{self.path / 'config.json'} is damaged: it names no settings")
+        return stored
+
+    def settings(self) -> TrainSettings:
+        """The settings of the run. Raises RunError where this is no run folder."""
+        return config.from_dict(self._config()["settings"])
+
+    def names(self) -> list[str]:
+        """The label names, in label order."""
+        names = read_json(self.path / "labels.json")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RunError(f"{self.path / 'labels.json'} is damaged: it is no list of names")
+        return names
+
+    # ------------------------------------------------------------------------------------------- what it reached
+
+    def save_checkpoint(self, step: int, arrays: dict[str, Any], meta: dict[str, Any]) -> None:
+        """Keep where training stands after `step` steps."""
+        checkpoint.save(self.path / "checkpoints", "step", step, arrays, meta, KEPT)
+
+    def newest_checkpoint(self) -> tuple[Saved | None, list[str]]:
+        """The newest whole checkpoint, and a line for every newer one that is damaged."""
+        return checkpoint.load_newest(self.path / "checkpoints", "step")
+
+    def save_best(self, epoch: int, arrays: dict[str, Any], meta: dict[str, Any]) -> None:
+        """Keep the weights of the best epoch so far."""
+        checkpoint.save(self.path / "best", "epoch", epoch, arrays, meta, KEPT)
+
+    def best(self) -> Saved:
+        """The weights of the best epoch. Raises RunError where there are none, or where they are damaged."""
+        folders = checkpoint.numbered(self.path / "best", "epoch")
+        if not folders:
+            raise RunError(f"{self.path} holds no weights yet: let `corolla train` finish its probe first")
+        try:
+            return checkpoint.load(folders[-1])
+        except RunError as error:
+            raise RunError(f"{error}; train again into another --out, or copy the folder anew") from error
+
+    def write_metrics(self, lines: list[dict[str, Any]]) -> None:
+        """Write one line an epoch."""
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+        write_file(self.path / "metrics.jsonl", text.encode())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+
+    def write_scores(self, scores: dict[str, Any], name: str = "scores.json") -> Path:
+        """Write scores; `scores.json` marks the run as finished."""
+        write_json(self.path / name, scores)
+        return self.path / name
+
+    def scores(self) -> dict[str, Any]:
+        """What scores.json holds."""
+        return read_json(self.path / "scores.json")
+
+    def write_predictions(self, name: str, ids: list[str], labels: NDArray, probabilities: NDArray) -> None:
+        """Keep what scores were computed from, as `NAME.npz`."""
+        content = io.BytesIO()
+        np.savez(content, ids=np.array(ids), labels=labels, probabilities=probabilities.astype(np.float32))
+        write_file(self.path / f"{name}.npz", content.getvalue())
+
+    def probabilities(self, name: str) -> NDArray[np.float32]:
+        """The probabilities in `NAME.npz`: float32[n, classes]."""
+        try:
+            with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
+                return stored["probabilities"]
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{self.path / name}.npz is missing or damaged: train again into another --out") from error
+
+
+def fingerprint(photos: Photos) -> dict[str, Any]:
+    """Tell one split from another: records, size, and a SHA-256 over ids, labels and a grid of the pixels.
+
+    Hashing every pixel of 12,753 photos at 512 px would cost 10 s; each 16th row and column tells photos apart as well.
+    """
+    digest = hashlib.sha256("\n".join(photos.ids).encode())
+    if photos.labels is not None:
+        digest.update(photos.labels.tobytes())
+    digest.update(np.ascontiguousarray(photos.images[:, ::16, ::16]).tobytes())
+    return {
+        "records": len(photos),
+        "skipped": len(photos.bad),
+        "size_px": list(photos.images.shape[1:3]),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def environment(devices: str) -> dict[str, Any]:
+    """What the run ran on. Holds no host name, user name or path."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "devices": devices,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
