@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from tiny import write_tiny
 
 # A busy machine makes single examples slow; the suite as a whole is timed instead.

@@ -203,15 +203,15 @@ def read_split(
 
 def read_shard(shard: Shard, *, labels: Labels = "maybe", classes: int = flowers.COUNT) -> Iterator[Found | BadRecord]:
     """Yield every Example of one shard, or a BadRecord in its place; at the end one more where the count is wrong."""
-    records = 0
     item = None
     for item in scan_records(shard.path):
-        records += isinstance(item, Record)
         yield _parsed(shard.path, item, labels, classes) if isinstance(item, Record) else item
-    # A broken frame is no wrong count as well: one fault, one line.
-    if shard.count not in (None, records) and isinstance(item, Record):
-        reason = f"the file ends here with {records} records, its name declares {shard.count}: download it again"
-        yield BadRecord(shard.path, records, shard.path.stat().st_size, reason)
+    # A shard that ends in a broken frame is not short as well: one fault, one line.
+    if isinstance(item, Record) and shard.count not in (None, item.number + 1):
+        reason = (
+            f"the file ends here with {item.number + 1} records, its name declares {shard.count}: download it again"
+        )
+        yield BadRecord(shard.path, item.number + 1, shard.path.stat().st_size, reason)
 
 
 def _parsed(path: Path, record: Record, labels: Labels, classes: int) -> Found | BadRecord:
