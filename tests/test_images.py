@@ -198,7 +198,7 @@ def test_some_labels_are_worse_than_none(tmp_path):
     start = len(encode_example(example(0))) + 16
     assert refusal(tmp_path, "test", labels="maybe") == (
         f"{path}: record 1 at byte {start}: has no label, like 2 of the split's 3 records, where "
-        " others have one: give all of them labels, or none"
+        "others have one: give all of them labels, or none"
     )
 
 
@@ -333,10 +333,12 @@ def test_in_order_keeps_the_order():
 
 
 def test_in_order_raises_in_its_place_and_stops():
+    """Nine tasks of 16 are waiting when the third fails; those that had not started never do."""
     started = []
 
     def work(number):
         started.append(number)
+        time.sleep(0.001)
         if number == 40:
             raise DataError("forty")
         return number
@@ -345,7 +347,7 @@ def test_in_order_raises_in_its_place_and_stops():
     with pytest.raises(DataError, match="forty"):
         for number in in_order(work, range(100_000), 2):
             seen.append(number)
-    assert seen == list(range(32)) and len(started) < 500
+    assert seen == list(range(32)) and len(started) <= 7 * 16
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("corolla")]
 
 

@@ -60,7 +60,7 @@ def decode(image: bytes) -> NDArray[np.uint8]:
 def read_size(image: bytes) -> tuple[int, int]:
     """Return (height, width) in pixels from the header alone. Raises ImageError as `decode` does."""
     if image.startswith(JPEG_MAGIC):
-        return _jpeg_header(image)[:2]
+        return _jpeg_size(image)
     if image.startswith(PNG_MAGIC):
         return _png_size(image)
     start = f"{len(image)} bytes starting {bytes(image[:12])!r}" if image else "no bytes"
@@ -103,28 +103,19 @@ def _capped(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
-def _jpeg_header(image: bytes) -> tuple[int, int, str]:
+def _jpeg_size(image: bytes) -> tuple[int, int]:
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(image)
+        height, width, _, _ = simplejpeg.decode_jpeg_header(image)
     except ValueError as error:
         raise ImageError(f"damaged JPEG ({error}): replace the image") from error
-    return *_capped(int(height), int(width)), colours
+    return _capped(int(height), int(width))
 
 
 def _decode_jpeg(image: bytes, out: NDArray[np.uint8]) -> None:
     try:
-        if _jpeg_header(image)[2] in ("CMYK", "YCCK"):
-            _cmyk_to_rgb(simplejpeg.decode_jpeg(image, "CMYK"), out)
-        else:
-            simplejpeg.decode_jpeg(image, "RGB", buffer=out)
+        simplejpeg.decode_jpeg(image, "RGB", buffer=out)
     except ValueError as error:
         raise ImageError(f"damaged JPEG ({error}): replace the image") from error
-
-
-def _cmyk_to_rgb(inks: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Inks are stored inverted (Adobe's convention, 255 = none), so light is ink times black; same as Pillow."""
-    light = inks[..., :3].astype(np.uint16) * inks[..., 3:]
-    out[:] = (light + 127) // 255
 
 
 def _png_size(image: bytes) -> tuple[int, int]:

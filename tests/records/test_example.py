@@ -149,6 +149,12 @@ def test_float_list(scale):
     np.testing.assert_array_equal(parsed_image(image=values, height=5, width=7, channels=3), PIXELS)
 
 
+def test_fractions_are_rounded():
+    values = [0.4, 0.6, 254.6] * 2
+    assert parsed_image(image=values, height=1, width=2).ravel().tolist() == [0, 1, 255] * 2
+    assert parsed_image(image=[value / 255 for value in values], height=1, width=2).ravel().tolist() == [0, 1, 255] * 2
+
+
 @pytest.mark.parametrize("kind", list(TENSOR_TYPES))
 def test_serialized_tensors(kind):
     np.testing.assert_array_equal(parsed_image(image=serialized(PIXELS.astype(kind))), PIXELS)

@@ -259,6 +259,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(shard):
     assert list(shard.parent.iterdir()) == [shard]
 
 
+def test_whoever_reads_the_old_file_keeps_it_whole(shard):
+    write_records(shard, THREE)
+    before = shard.parent / "the same file"
+    before.hardlink_to(shard)
+    write_records(shard, [b"new"])
+    assert contents(before) == THREE and contents(shard) == [b"new"]
+
+
 def test_no_records_make_no_file(shard):
     with pytest.raises(DataError, match="there are no records to write"):
         write_records(shard, [])
