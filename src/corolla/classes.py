@@ -9,8 +9,8 @@ from importlib.resources import files
 
 
 def _read_table() -> list[dict[str, str]]:
-    with files("corolla").joinpath("classes.csv").open(encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table))
+    text = files("corolla").joinpath("classes.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 _TABLE = _read_table()

@@ -136,7 +136,6 @@ def score(
     classes = len(names)
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), classes)
     draws = resampled(confusion)
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return Scores(
         split=split,
         n=len(labels),
@@ -146,10 +145,18 @@ def score(
         macro_f1_present_interval=interval(macro_f1(draws, present_only=True)),
         classes_present=int((confusion.sum(axis=1) > 0).sum()),
         accuracy=float(np.trace(confusion) / max(len(labels), 1)),
-        loss=float(-np.log(np.maximum(own, 1e-12)).mean()),
+        loss=cross_entropy(labels, np.log(np.maximum(probabilities, 1e-12))),
         skipped_records=skipped_records,
         per_class=class_table(confusion, names),
     )
+
+
+def cross_entropy(labels: NDArray, logits: NDArray) -> float:
+    """Mean cross-entropy [nats] of logits (or log-probabilities) float[n, classes] against labels int[n]."""
+    logits = logits.astype(np.float64)
+    highest = logits.max(axis=1)
+    total = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+    return float((total - logits[np.arange(len(labels)), labels]).mean())
 
 
 def class_table(confusion: Confusion, names: tuple[str, ...] | list[str]) -> list[ClassScore]:

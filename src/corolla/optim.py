@@ -33,9 +33,16 @@ class AdamW(keras.optimizers.AdamW):
         )
         self.peak_learning_rate = learning_rate
         self.warmup = warmup
-        self.total_steps = keras.Variable(1, shape=(), dtype="int32", trainable=False, name="total_steps")
-        self._track_variable(self.total_steps)
+        self.total_steps = keras.Variable(1, shape=(), dtype="int32", trainable=False, name="total_steps")  # tracked
         self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+    def build(self, variables: list) -> None:
+        """Create the optimizer's variables; the averages start at the weights themselves, not at Keras' zeros."""
+        super().build(variables)
+        for variable, average in zip(
+            variables, self._model_variables_moving_average if self.use_ema else (), strict=False
+        ):
+            average.assign(variable)
 
     def _get_current_learning_rate(self) -> Any:
         done = ops.cast(self.iterations, "float32") + 1

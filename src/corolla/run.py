@@ -150,6 +150,13 @@ class RunFolder:
             raise RunError(f"{self.path / name}.npz is missing or damaged: train again into another --out") from error
 
 
+def default_path(data: Path, settings: TrainSettings) -> Path:
+    """Where a run goes that was given no folder: the same data and settings give the same name."""
+    asked = {name: value for name, value in asdict(settings).items() if name not in config.FREE_ON_RESUME}
+    told = hashlib.sha256(json.dumps([str(data.resolve()), asked], sort_keys=True).encode()).hexdigest()[:6]
+    return Path("runs") / f"{data.resolve().name}-{settings.model}-{told}"
+
+
 def fingerprint(photos: Photos) -> dict[str, Any]:
     """Tell one split from another: records, size, and a SHA-256 over ids, labels and a grid of the pixels.
 

@@ -6,7 +6,7 @@ Gives: the next `State` and `Sums`; or logits. Loops, planner and tests share th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +153,8 @@ def gather(mesh: Mesh, pixels: Pixels, steps: Steps, step: jax.Array) -> Batch:
     return Batch(*read(*pixels, *steps, step))
 
 
-TrainSteps = Callable[[State, Sums, Pixels, Steps, Any, Any], tuple[State, Sums]]
+TrainSteps = Callable[..., tuple[State, Sums]]
+"""(state, sums, pixels, steps, first, last) -> (state, sums)"""
 
 
 def train_steps(learner: Learner, mesh: Mesh) -> TrainSteps:
@@ -172,7 +173,8 @@ def train_steps(learner: Learner, mesh: Mesh) -> TrainSteps:
     return jax.jit(run, donate_argnums=(0, 1), out_shardings=copied(mesh))
 
 
-PredictSteps = Callable[[list[jax.Array], list[jax.Array], Pixels, Steps, Any, Any], jax.Array]
+PredictSteps = Callable[..., jax.Array]
+"""(trainable, non_trainable, pixels, steps, first, last) -> float32[at_most, lanes, views, outputs]"""
 
 
 def predict_steps(model: keras.Model, mesh: Mesh, image_size: int, views: Sequence[View], at_most: int) -> PredictSteps:

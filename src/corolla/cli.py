@@ -1,0 +1,211 @@
+"""The command line: `corolla VERB ...`.
+
+Takes: the arguments. Gives: an exit code: 0, 1 for broken data or a failed run, 2 for wishes that make no sense.
+Each verb is a dataclass whose fields are its options and whose `run` calls the library function of the same name.
+Heavy modules are imported inside `run`, so `corolla --help` costs no import of JAX.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+import corolla
+from corolla.config import OnBadRecord, TrainSettings
+from corolla.errors import CorollaError
+
+Positional = tyro.conf.Positional
+Flat = tyro.conf.OmitArgPrefixes
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def _emit(data: Any) -> None:
+    """A machine's answer, on standard output."""
+    print(json.dumps(data, ensure_ascii=False, indent=1))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Render a small data set of 104 kinds of flowers, for trying everything without any data."""
+
+    out: Positional[Path]
+    """Folder to write; must not hold anything yet."""
+    image_size: int = 224
+    """Side of the images [px]."""
+    seed: int = 0
+    """Same seed, same bytes."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter
+        from corolla.sample import write_sample
+
+        with ConsoleReporter(_console()) as reporter:
+
+            def rendering(done: int, total: int) -> None:
+                reporter.progress("rendering", done, total)
+
+            write_sample(self.out, image_size=self.image_size, seed=self.seed, progress=rendering)
+        print(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """Read every record of a data set and report what is wrong, and where."""
+
+    data: Positional[Path]
+    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders."""
+    image_size: int | None = None
+    """Side of the images [px], where the data come in several sizes."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        from corolla.check import check, print_report
+        from corolla.console import ConsoleReporter
+
+        with ConsoleReporter(_console()) as reporter:
+
+            def checking(done: int, total: int) -> None:
+                reporter.progress("checking", done, total)
+
+            report = check(self.data, self.image_size, checking)
+        if self.json:
+            _emit(report.to_json())
+        else:
+            print_report(report, Console())
+        return 0 if report.ok else 1
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a classifier: probe, then fine-tune. The same command resumes a run that was stopped."""
+
+    data: Positional[Path]
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders."""
+    out: Path | None = None
+    """Run folder; by default runs/ and a name made from data and settings, so the same command finds it again."""
+    settings: Flat[TrainSettings] = field(default_factory=TrainSettings)
+    json: bool = False
+    """Print the scores as JSON."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter, print_scores
+        from corolla.run import default_path
+        from corolla.train import train
+
+        console = _console()
+        out = self.out or default_path(self.data, self.settings)
+        with ConsoleReporter(console) as reporter:
+            scores = train(self.data, out, self.settings, reporter)
+        if self.json:
+            _emit(scores.to_json())
+        else:
+            print_scores(console, scores, table=False)
+            print(out)
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a run on a labelled split."""
+
+    run_folder: Annotated[Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+    """Run folder."""
+    data: Path
+    """Folder with the split."""
+    split: Literal["train", "val", "test"] = "val"
+    """Which split; it must have labels."""
+    tta: Literal["none", "flip"] = "none"
+    """Views averaged a photo: flip adds its mirror image and takes twice the time."""
+    on_bad_record: OnBadRecord = "fail"
+    """What a damaged record does: stop (fail), or be left out and counted (skip)."""
+    json: bool = False
+    """Print the scores as JSON instead of a table."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter, print_scores
+        from corolla.evaluate import evaluate
+
+        with ConsoleReporter(_console()) as reporter:
+            scores, path = evaluate(self.run_folder, self.data, self.split, self.tta, self.on_bad_record, reporter)
+        if self.json:
+            _emit(scores.to_json())
+        else:
+            print_scores(Console(), scores, table=True)
+            print(path)
+        return 0
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Write submission.csv: a label for every photo of the test split, by one run or the mean of several."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")]
+    """Run folders; several are averaged."""
+    data: Path
+    """Folder with the split."""
+    out: Path = Path("submission.csv")
+    """File to write."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split."""
+    tta: Literal["none", "flip"] = "none"
+    """Views averaged a photo: flip adds its mirror image and takes twice the time."""
+    on_bad_record: OnBadRecord = "fail"
+    """What a damaged record does: stop (fail), or be left out and counted (skip)."""
+    json: bool = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter
+        from corolla.predict import predict
+
+        console = _console()
+        with ConsoleReporter(console) as reporter:
+            made = predict(self.runs, self.data, self.out, self.split, self.tta, self.on_bad_record, reporter)
+        checked = None if made.checked_against is None else str(made.checked_against)
+        summary = {"path": str(made.path), "rows": len(made.ids), "mean_confidence": made.mean_confidence}
+        if self.json:
+            _emit({**summary, "checked_against": checked, "skipped_records": made.skipped_records})
+            return 0
+        beside = f", ids as in {checked}" if checked else ""
+        console.print(f"{len(made.ids)} photos, mean confidence {made.mean_confidence:.3f}{beside}", highlight=False)
+        print(made.path)
+        return 0
+
+
+Command = Sample | Check | Train | Evaluate | Predict
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit; what goes wrong on purpose is one line on standard error, never a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own log lines say nothing to a user
+    try:
+        command = tyro.cli(
+            Command, prog="corolla", description=(corolla.__doc__ or "").splitlines()[0], args=arguments, config=_STYLE
+        )
+        sys.exit(command.run())
+    except CorollaError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from the last checkpoint", 130)
+
+
+_STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+def _fail(line: str, code: int) -> None:
+    print(f"corolla: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

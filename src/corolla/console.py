@@ -1,0 +1,137 @@
+"""What people see in a terminal: progress, one line an epoch, tables of scores.
+
+Takes: figures from the verbs. Gives: text through rich. In a pipe or a log file, progress bars stay out.
+"""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from corolla.metrics import ClassScore, Scores
+from corolla.reporter import Reporter
+
+LOG_EVERY_SECONDS = 30.0
+"""Between two lines of progress where there is no terminal."""
+
+
+class ConsoleReporter(Reporter):
+    """Shows a live bar in a terminal, and sparse lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bar = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._stage: tuple[str, TaskID] | None = None
+        self._logged = time.monotonic()
+
+    def __enter__(self) -> "ConsoleReporter":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def note(self, text: str) -> None:
+        self.console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    def progress(self, stage: str, done: int, total: int, **figures: float) -> None:
+        if self._stage is None or self._stage[0] != stage:
+            if self._stage is not None:
+                self.bar.remove_task(self._stage[1])
+            self._stage = (stage, self.bar.add_task(stage, total=total, figures=""))
+        self.bar.update(self._stage[1], completed=done, total=total, figures=describe(figures))
+        if not self.console.is_terminal and time.monotonic() - self._logged > LOG_EVERY_SECONDS:
+            self._logged = time.monotonic()
+            self.note(f"{stage}: {done} of {total}  {describe(figures)}")
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        name = "probe  " if line["epoch"] == 0 else f"epoch {line['epoch']}"
+        star = " [green]best so far[/]" if line["best"] else ""
+        self.console.print(
+            f"[bold]{name}[/]  train loss {line['train_loss']:.3f}  val loss {line['val_loss']:.3f}  "
+            f"macro F1 [bold]{line['val_macro_f1_present']:.4f}[/]  accuracy {line['val_accuracy']:.4f}{star}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def describe(figures: dict[str, float]) -> str:
+    """The figures of a progress line, in words."""
+    parts = []
+    if "loss" in figures:
+        parts.append(f"loss {figures['loss']:.3f}")
+    if "macro_f1" in figures:
+        parts.append(f"macro F1 {figures['macro_f1']:.3f}")
+    if "images_per_second" in figures:
+        parts.append(f"{figures['images_per_second']:,.0f} images/s")
+    if "seconds_left" in figures:
+        parts.append(f"{duration(figures['seconds_left'])} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 8 s, 2:05 min, 1:02 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def print_scores(console: Console, scores: Scores, table: bool) -> None:
+    """The headline, in plain words which figure is which; and the table by class where wished."""
+    rows = (
+        (
+            "macro F1, all classes",
+            scores.macro_f1,
+            scores.macro_f1_interval,
+            f"{len(scores.per_class)} classes, as the competition counts",
+        ),
+        (
+            "macro F1, classes present",
+            scores.macro_f1_present,
+            scores.macro_f1_present_interval,
+            f"{scores.classes_present} classes have photos in {scores.split}",
+        ),
+    )
+    for name, value, (low, high), meaning in rows:
+        console.print(
+            f"{name:<26}[bold]{value:.4f}[/]  95 % interval {low:.4f} to {high:.4f}  [dim]{meaning}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    skipped = f", {scores.skipped_records} records skipped" if scores.skipped_records else ""
+    console.print(
+        f"{'accuracy':<26}[bold]{scores.accuracy:.4f}[/]  [dim]{scores.n} photos of {scores.split}{skipped}[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if table:
+        console.print(class_table(scores.per_class))
+
+
+def class_table(rows: list[ClassScore]) -> Table:
+    """All classes, the worst F1 first; classes without photos last."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title, justify in (("label", "right"), ("name", "left"), ("photos", "right"), ("predicted", "right")):
+        table.add_column(title, justify=justify)  # pyright: ignore
+    for title in ("precision", "recall", "F1"):
+        table.add_column(title, justify="right")
+    for row in sorted(rows, key=lambda one: (one.support == 0, one.f1, one.label)):
+        figures = [f"{value:.3f}" for value in (row.precision, row.recall, row.f1)]
+        table.add_row(str(row.label), row.name, str(row.support), str(row.predicted), *figures)
+    return table

@@ -1,0 +1,32 @@
+"""Scoring a run on a labelled split.
+
+Takes: a run folder, a data folder. Gives: `Scores`, also written to RUN/evaluation-SPLIT.json.
+"""
+
+from pathlib import Path
+
+from corolla import metrics
+from corolla.judge import Tta, judge
+from corolla.metrics import Scores
+from corolla.reporter import SILENT, Reporter
+from corolla.run import RunFolder
+from corolla.types import OnBadRecord
+
+
+def evaluate(
+    run: Path,
+    data: Path,
+    split: str = "val",
+    tta: Tta = "none",
+    on_bad_record: OnBadRecord = "fail",
+    reporter: Reporter = SILENT,
+) -> tuple[Scores, Path]:
+    """Score the best weights of `run` on a split of `data`; returns the scores and the file they went to.
+
+    Raises RunError (no such run, damaged weights, no room), DataError (broken data, or no labels).
+    """
+    judged = judge(run, data, split, tta, on_bad_record, labels=True, reporter=reporter)
+    assert judged.labels is not None
+    folder = RunFolder(run)
+    scores = metrics.score(split, judged.labels, judged.probabilities, folder.names(), len(judged.bad))
+    return scores, folder.write_scores(scores.to_json() | {"tta": tta}, f"evaluation-{split}.json")
