@@ -1,0 +1,91 @@
+"""Heads of flowers: organs made into florets, florets set on umbels and spikes.
+
+Takes: a `Species`, a `Palette`, the distance between points, a random generator.
+Gives: the head's `Part`s in its own frame: radius about 1, looking along +z (spikes: standing along +y).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corolla.sample.organs import Palette, Part, Stamens, organ_parts, placed, stem_part, turned
+from corolla.sample.species import Species, Spike, Umbel
+
+
+def head_parts(species: Species, palette: Palette, spacing: float, rng: np.random.Generator) -> list[Part]:
+    """Build one head: a single bloom, or florets on their habit."""
+    habit = species.habit
+    if habit is None:
+        return _organs(species, palette, spacing, rng)
+    scale = habit.size
+    florets = _organs(species, palette, spacing / scale, rng)
+    frames, offsets = _umbel(habit, species, rng) if isinstance(habit, Umbel) else _spike(habit, species, rng)
+    tints = 1 + 0.06 * rng.standard_normal((len(frames), 1)) * np.ones((1, 3))
+    parts = [placed(part, frames, offsets, tints) for part in florets]
+    parts += [part for organ in species.extra for part in organ_parts(organ, palette, spacing, rng)]
+    return parts + _bearer(habit, palette, spacing, rng)
+
+
+def _organs(species: Species, palette: Palette, spacing: float, rng: np.random.Generator) -> list[Part]:
+    return [part for organ in species.organs for part in organ_parts(organ, palette, spacing, rng)]
+
+
+def _rolls(species: Species, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.normal(0, 8, count) if species.upright else rng.uniform(0, 360, count)
+
+
+def _umbel(habit: Umbel, species: Species, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Frames float[n, 3, 3] and offsets float[n, 3] of florets on a dome."""
+    count = max(1, round(habit.count * rng.uniform(0.8, 1.15)))
+    order = (np.arange(count) + 0.5) / count
+    polar = np.rad2deg(np.arccos(1 - order * (1 - np.cos(np.deg2rad(habit.spread)))))
+    polar = polar + rng.normal(0, 5, count)
+    azimuth = np.arange(count) * 137.50776 + rng.uniform(0, 360) + rng.normal(0, 10, count)
+    out = turned(azimuth, polar)
+    offsets = out[:, :, 2] * (habit.radius * rng.normal(1, 0.05, (count, 1)))
+    size = habit.size * rng.normal(1, 0.07, count)
+    # florets look a little less far out than they stand
+    frames = turned(azimuth, polar * 0.8, _rolls(species, count, rng)) * size[:, None, None]
+    return frames, offsets
+
+
+def _spike(habit: Spike, species: Species, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Frames float[n, 3, 3] and offsets float[n, 3] of florets around an axis from y = -1 to y = 1."""
+    count = max(2, round(habit.count * rng.uniform(0.85, 1.15)))
+    order = (np.arange(count) + 0.5) / count
+    around = np.deg2rad(np.arange(count) * habit.turn + rng.uniform(0, 360) * (habit.turn != 180) + rng.normal(0, 8, count))
+    low, high = habit.rise
+    rise = np.deg2rad(low + (high - low) * order + rng.normal(0, 5, count))
+    out = np.stack([np.cos(around), np.zeros(count), np.sin(around)], axis=1)
+    out[:, 2] = out[:, 2] * (1 - habit.front) + habit.front * 0.9
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    look = out * np.cos(rise)[:, None]
+    look[:, 1] = np.sin(rise)
+    size = habit.size * (1 + (habit.taper - 1) * order**1.3) * rng.normal(1, 0.06, count)
+    radius = habit.radius * (1 + (habit.cone - 1) * order)
+    sideways = out * radius[:, None]
+    if habit.front:
+        sideways[:, 0] += np.cos(around) * habit.front * (radius + 0.3 * size)
+    offsets = sideways
+    offsets[:, 1] = -1 + 2 * (habit.bare + (1 - habit.bare) * order) * 0.96
+    return _upright(look, _rolls(species, count, rng)) * size[:, None, None], offsets
+
+
+def _upright(look: NDArray[np.float64], roll: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Frames whose z axis is `look` float[n, 3] and whose y axis is as near to the picture's up as it can be."""
+    up = np.array([0.02, 1.0, 0.05])
+    across = np.cross(up, look)
+    across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-9
+    frames = np.stack([across, np.cross(look, across), look], axis=2)
+    return frames @ turned(np.zeros(len(roll)), 0, roll)
+
+
+def _bearer(habit: Umbel | Spike, palette: Palette, spacing: float, rng: np.random.Generator) -> list[Part]:
+    """The stalks of an umbel, the axis of a spike."""
+    if isinstance(habit, Umbel):
+        stalks = Stamens(
+            count=habit.count, length=habit.radius, rise=(90 - habit.spread, 88), paint=habit.stalks, knob_size=0.0,
+            thick=0.016,
+        )  # fmt: skip
+        return organ_parts(stalks, palette, spacing, rng)
+    path = np.array([[0, -1.02, 0], [0, 0, 0], [0, 0.98, 0]], np.float32)
+    return [stem_part(path, habit.thick, f"{habit.axis}", palette, spacing)]
