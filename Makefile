@@ -5,8 +5,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?=
-RUN    ?= runs/first
-SAMPLE ?= runs/sample
+# what to train on, where to, and for how long: without DATA a rendered sample and the probe alone
+ifeq ($(DATA),)
+FROM   := runs/sample
+ARGS   ?= --epochs 0
+else
+FROM   := $(DATA)
+ARGS   ?= --minutes 20
+endif
+RUN    ?= runs/$(notdir $(abspath $(FROM)))-run
 
 .PHONY: run test setup check clean
 
@@ -29,6 +36,11 @@ check: $(VENV)/dev.stamp
 
 test: check
 	$(BIN)/python -m pytest -n 2
+
+run: $(VENV)/run.stamp
+	@[ -n "$(DATA)" ] || [ -d $(FROM) ] || $(BIN)/corolla sample $(FROM)
+	$(BIN)/corolla train "$(FROM)" --out "$(RUN)" $(ARGS)
+	$(BIN)/corolla predict "$(RUN)" --data "$(FROM)" --out "$(RUN)/submission.csv"
 
 clean:
 	rm -rf $(VENV) build dist

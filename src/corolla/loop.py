@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from corolla import metrics
 from corolla.clock import process_seconds
 from corolla.config import TrainSettings
-from corolla.errors import RunError, WishError
+from corolla.errors import RunError
 from corolla.inference import Predictor, Values
 from corolla.interrupt import InterruptedRunError
 from corolla.journal import Journal
@@ -64,13 +64,11 @@ class Job:
 def fine_tune(job: Job, state: State, sums: Sums, stopping: Callable[[], bool]) -> None:
     """Train from where the journal stands to the planned end.
 
-    Raises WishError (no step fits into the minutes), RunError (a loss that is no number; no room) and
-    InterruptedRunError (a signal came; everything is saved).
+    Raises RunError (a loss that is no number; no room) and InterruptedRunError (a signal came; everything is saved).
     """
     position, steps = job.journal.position, job.train.lanes.steps
     program = _compiled(job, state, sums)
-    if not position.total_steps:
-        position.total_steps = _planned_steps(job, program, state, sums)
+    position.total_steps = position.total_steps or _planned_steps(job, program, state, sums)
     state = _with_total_steps(job, state, position.total_steps)
     while position.epoch <= math.ceil(position.total_steps / steps):
         state, sums = _epoch(job, program, state, sums, stopping)
@@ -111,10 +109,11 @@ def _planned_steps(job: Job, program: TrainSteps, state: State, sums: Sums) -> i
     left = (settings.minutes * 60 - process_seconds()) * (1 - TIME_RESERVE)
     planned = steps_within(left, step_seconds, evaluation_seconds, steps)
     if planned < 1:
-        raise WishError(
+        job.journal.reporter.warn(
             f"--minutes {settings.minutes:g}: the probe left {max(left, 0):.0f} s, and a step with its evaluation "
-            f"takes {step_seconds + evaluation_seconds:.0f} s; give more minutes, or --epochs 0 for the probe alone"
+            f"takes {step_seconds + evaluation_seconds:.0f} s: the probe is the result; give more minutes to fine-tune"
         )
+        return 0
     job.journal.reporter.note(
         f"{planned} steps ({planned / steps:.1f} epochs) fit: {step_seconds:.2f} s a step, "
         f"{evaluation_seconds:.0f} s an evaluation, {left:.0f} s left"
