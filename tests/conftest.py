@@ -1,5 +1,8 @@
-"""Fixtures that several test modules use."""
+"""Fixtures that several test modules use, and one folder for what XLA compiles."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,21 @@ from tiny import write_tiny
 # A busy machine makes single examples slow; the suite as a whole is timed instead.
 settings.register_profile("corolla", deadline=None, max_examples=50)
 settings.load_profile("corolla")
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share what XLA compiles between tests, workers and child processes: compiling is most of the suite's time.
+
+    The folder is new in every session, so nothing stale or foreign is ever loaded.
+    """
+    if CACHE in os.environ:  # a worker, whose parent made it
+        return
+    folder = tempfile.mkdtemp(prefix="corolla-xla-")
+    os.environ[CACHE] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")
