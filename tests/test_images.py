@@ -296,10 +296,10 @@ def test_progress_ends_at_the_total(tmp_path):
 
 
 def test_a_split_that_does_not_fit_in_memory(tiny_data, monkeypatch):
-    def refuses(*_):
-        raise MemoryError
+    def refuses(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(images.np, "empty", refuses)
+    monkeypatch.setattr(images.mmap, "mmap", refuses)
     assert refusal(tiny_data) == (
         "24 images of 32x32 px need 0.0 GB of memory, which this machine does not give: take a smaller image size"
     )

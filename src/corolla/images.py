@@ -8,6 +8,8 @@ the shards whatever the threads do, so memory is the array plus one shard.
 """
 
 import io
+import math
+import mmap
 import os
 import struct
 from collections import deque
@@ -222,13 +224,24 @@ class _Canvas:
     def _array(self, image: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else read_size(image)
         try:
-            return np.empty((self.room, height, width, 3), np.uint8)
-        except MemoryError as error:
+            return _small_pages((self.room, height, width, 3))
+        except (MemoryError, OSError) as error:
             gigabytes = self.room * height * width * 3 / 1e9
             raise DataError(
                 f"{self.room} images of {width}x{height} px need {gigabytes:.1f} GB of memory, which this machine does "
                 "not give: take a smaller image size"
             ) from error
+
+
+def _small_pages(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An uninitialised uint8 array on pages of ordinary size, freed with its last view.
+
+    `np.empty` asks Linux for huge pages. Where memory is in pieces, the kernel tidies up before each: the first touch
+    of 1 GB then took 4.2 s on a virtual machine with two cores, against 0.7 s page by page, spread over the threads.
+    """
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    memory = mmap.mmap(-1, max(math.prod(shape), 1), **private)
+    return np.frombuffer(memory, np.uint8)[: math.prod(shape)].reshape(shape)
 
 
 def _ids(kept: list[Found]) -> list[str]:
