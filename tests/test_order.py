@@ -40,7 +40,7 @@ def test_order_is_a_function_of_seed_and_epoch(lanes, seed, epoch):
     np.testing.assert_array_equal(once.draws, again.draws)
     assert once.picks.dtype == np.int32 and once.draws.dtype == np.float32
     assert once.draws.shape == (lanes.batch_size, lanes.steps, DRAWS)
-    assert 0 <= once.draws.min() and once.draws.max() < 1
+    assert once.draws.min() >= 0 and once.draws.max() < 1
 
 
 def test_order_never_changes():

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +49,8 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.replace(path)
         flush_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise cannot_write(path, error) from error
 
 
@@ -87,14 +89,16 @@ def _short(error: Exception) -> str:
 
 
 def save(parent: Path, name: str, number: int, arrays: Mapping[str, Any], meta: Mapping[str, Any], keep: int) -> Path:
-    """Write checkpoint `name-number` under `parent`, then delete all but the newest `keep`. Returns its folder.
+    """Write checkpoint `name-number` under `parent`, then keep it and the `keep` - 1 before it. Returns its folder.
 
+    What has a higher number is deleted too: a run that saves here has turned back from there, because it was damaged.
     Raises RunError (no room, no permission); older checkpoints stay as they were.
     """
     folder = parent / f"{name}-{number:08d}"
     temporary = parent / (TEMPORARY + folder.name)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left_by_a_kill in parent.glob(f"{TEMPORARY}{name}-*"):
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
         temporary.mkdir(parents=True)
         _write_content(temporary, arrays, meta)
         if folder.exists():  # a run that was killed after this save and came here again: the same content
@@ -104,8 +108,9 @@ def save(parent: Path, name: str, number: int, arrays: Mapping[str, Any], meta: 
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise cannot_write(folder, error) from error
-    for old in numbered(parent, name)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    before = [other for other in numbered(parent, name) if other.name <= folder.name]
+    for other in set(numbered(parent, name)) - set(before[-keep:]):
+        shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
@@ -115,15 +120,13 @@ def _write_content(folder: Path, arrays: Mapping[str, Any], meta: Mapping[str, A
         file.flush()
         os.fsync(file.fileno())
     write_json(folder / META, dict(meta))
-    files = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": _digest(folder / name)} for name in (ARRAYS, META)
-    }
-    write_json(folder / MANIFEST, files)
+    write_json(folder / MANIFEST, {name: _facts(folder / name) for name in (ARRAYS, META)})
 
 
-def _digest(path: Path) -> str:
+def _facts(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def numbered(parent: Path, name: str) -> list[Path]:
@@ -139,8 +142,8 @@ def load(folder: Path) -> Saved:
     manifest = read_json(folder / MANIFEST)
     for name in (ARRAYS, META):
         path = folder / name
-        stated = manifest.get(name, {}) if isinstance(manifest, dict) else {}
-        if not path.is_file() or stated.get("bytes") != path.stat().st_size or stated.get("sha256") != _digest(path):
+        stated = manifest.get(name) if isinstance(manifest, dict) else None
+        if not path.is_file() or stated != _facts(path):
             raise RunError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
     with np.load(folder / ARRAYS, allow_pickle=False) as stored:
         arrays = {key: stored[key] for key in stored.files}

@@ -52,7 +52,6 @@ def resampled(confusion: Confusion, draws: int = BOOTSTRAP_DRAWS, seed: int = 0)
     random = np.random.default_rng(seed)
     support = confusion.sum(axis=1)
     share = confusion / np.maximum(support, 1)[:, None]
-    share[support == 0, 0] = 1.0
     return np.stack([random.multinomial(n, row, size=draws) for n, row in zip(support, share, strict=True)], axis=1)
 
 
