@@ -55,19 +55,18 @@ def _spike(habit: Spike, species: Species, rng: np.random.Generator) -> tuple[ND
     around = np.deg2rad(np.arange(count) * habit.turn + rng.uniform(0, 360) * (habit.turn != 180) + rng.normal(0, 8, count))
     low, high = habit.rise
     rise = np.deg2rad(low + (high - low) * order + rng.normal(0, 5, count))
-    out = np.stack([np.cos(around), np.zeros(count), np.sin(around)], axis=1)
-    out[:, 2] = out[:, 2] * (1 - habit.front) + habit.front * 0.9
+    side = np.cos(around)
+    out = np.stack([side * (1 - 0.5 * habit.front), np.zeros(count), np.sin(around) * (1 - habit.front) + habit.front], axis=1)
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     look = out * np.cos(rise)[:, None]
     look[:, 1] = np.sin(rise)
     size = habit.size * (1 + (habit.taper - 1) * order**1.3) * rng.normal(1, 0.06, count)
     radius = habit.radius * (1 + (habit.cone - 1) * order)
-    sideways = out * radius[:, None]
-    if habit.front:
-        sideways[:, 0] += np.cos(around) * habit.front * (radius + 0.3 * size)
-    offsets = sideways
-    offsets[:, 1] = -1 + 2 * (habit.bare + (1 - habit.bare) * order) * 0.96
-    return _upright(look, _rolls(species, count, rng)) * size[:, None, None], offsets
+    offsets = out * radius[:, None]
+    offsets[:, 0] += side * habit.front * (radius + 0.2 * size) * (habit.splay == 0)
+    offsets[:, 1] = -1 + (1 + habit.reach) * (habit.bare + (1 - habit.bare) * order)
+    roll = _rolls(species, count, rng) if not habit.splay else -habit.splay * np.sign(side) + rng.normal(0, 5, count)
+    return _upright(look, roll) * size[:, None, None], offsets
 
 
 def _upright(look: NDArray[np.float64], roll: NDArray[np.float64]) -> NDArray[np.float64]:

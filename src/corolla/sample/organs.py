@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,23 +75,34 @@ class Palette:
 
     def colour(self, name: str) -> Floats:
         """Return float32[3] in linear light for a letter of the form or a hex colour like "#ffcc00"."""
-        text = name if name.startswith("#") else self.form[min(ord(name) - ord("a"), len(self.form) - 1)]
-        return linear(text) * self.shift
+        return linear(_hex(name, self.form)) * self.shift
 
     def gradient(self, paint: str, s: Floats) -> Floats:
         """Return float32[3, ...] along s for a paint such as "a b:.4 #ffffff": colours, with places where given."""
-        words = [word.partition(":") for word in paint.split()]
-        even = np.linspace(0, 1, len(words)) if len(words) > 1 else [0.0]
-        places = [float(place) if colon else at for (_, colon, place), at in zip(words, even, strict=True)]
-        colours = np.stack([self.colour(name) for name, _, _ in words])
-        table = np.stack([np.interp(_STOPS, places, colours[:, c]) for c in range(3)]).astype(np.float32)
-        steps = np.clip(s * np.float32(len(_STOPS) - 1), 0, len(_STOPS) - 1).astype(np.int64)
+        table = _gradient_table(paint, self.form) * self.shift[:, None]
+        steps = np.clip(s * np.float32(_STOPS - 1), 0, _STOPS - 1).astype(np.int64)
         return table.take(steps, axis=1)
 
 
-_STOPS = np.linspace(0, 1, 128)
+_STOPS = 128
 
 
+def _hex(name: str, form: tuple[str, ...]) -> str:
+    return name if name.startswith("#") else form[min(ord(name) - ord("a"), len(form) - 1)]
+
+
+@cache
+def _gradient_table(paint: str, form: tuple[str, ...]) -> Floats:
+    """A paint's colours at even steps from base to tip: float32[3, steps]."""
+    words = [word.partition(":") for word in paint.split()]
+    even = np.linspace(0, 1, len(words)) if len(words) > 1 else [0.0]
+    places = [float(place) if colon else at for (_, colon, place), at in zip(words, even, strict=True)]
+    colours = np.stack([linear(_hex(name, form)) for name, _, _ in words])
+    steps = np.linspace(0, 1, _STOPS)
+    return np.stack([np.interp(steps, places, colours[:, c]) for c in range(3)]).astype(np.float32)
+
+
+@cache
 def linear(text: str) -> Floats:
     """Turn a hex colour (sRGB) into linear light, float32[3]."""
     srgb = np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
@@ -244,9 +256,7 @@ def _cloud(surface: Surface, paint: Paint, length: float, girth: Girth, spacing:
     counts = np.maximum(1, np.ceil(girth(middles) / spacing)).astype(np.int64)
     wide = max(3, int(counts.max()))
     coarse_rows, coarse_columns = min(40, rows + 6), min(columns, wide + 2)
-    # rows of the grid crowd at both ends, where outlines turn fastest
-    s = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, coarse_rows, dtype=np.float32)))[:, None]
-    t = np.linspace(-1, 1, coarse_columns, dtype=np.float32)[None]
+    s, t = _grid(coarse_rows, coarse_columns)
     grid = np.empty((9, coarse_rows, coarse_columns), np.float32)
     for axis, values in enumerate(surface(s, t)):
         grid[axis] = values
@@ -263,6 +273,13 @@ def _cloud(surface: Surface, paint: Paint, length: float, girth: Girth, spacing:
     left += 1
     values += (lines.take(left, axis=1) - values) * right
     return Cloud(values[:3], values[3:6], values[6:], grid[6:].mean(axis=(1, 2)))
+
+
+@cache
+def _grid(rows: int, columns: int) -> tuple[Floats, Floats]:
+    """Where a coarse grid lies: s float32[rows, 1], crowding at both ends, where outlines turn fastest; t even."""
+    s = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, rows, dtype=np.float32)))[:, None]
+    return s, np.linspace(-1, 1, columns, dtype=np.float32)[None]
 
 
 def _weights(at: Floats, count: int) -> Floats:
@@ -329,12 +346,16 @@ def petal_cloud(trait: Petals, palette: Palette, spacing: float, rng: np.random.
     return cloud._replace(under=under, under_share=trait.under_share, gloss=trait.gloss)
 
 
+_REACH = np.linspace(0, 1.15, 93)
+
+
 def _petal_surface(trait: Petals, rng: np.random.Generator) -> Surface:
     rise, curl, cup = (float(np.deg2rad(angle)) for angle in (trait.rise, trait.curl, trait.cup or 0.1))
-    grid = np.linspace(0, 1.15, 93)
+    grid = _REACH
     bend = rise + curl * grid**trait.late
-    out = np.concatenate([[0], np.cumsum(np.cos(bend))[:-1]]) * (grid[1] * trait.length)
-    up = np.concatenate([[0], np.cumsum(np.sin(bend))[:-1]]) * (grid[1] * trait.length)
+    step = float(grid[1]) * trait.length
+    out = (np.cumsum(np.cos(bend)) - np.cos(rise)) * step
+    up = (np.cumsum(np.sin(bend)) - np.sin(rise)) * step
     width = trait.width * trait.length
     phase = float(rng.uniform(0, 6.28))
 
@@ -389,7 +410,7 @@ def petal_part(trait: Petals, palette: Palette, spacing: float, rng: np.random.G
     azimuth = azimuth + wild[0] * (22 / max(4, len(ring)) + 1)
     tilt = depth * trait.inner_rise + 4.5 * wild[1]
     scale = (1 + depth * (trait.inner_length - 1)) * (1 + 0.05 * wild[2])
-    frames = _turn_z(azimuth) @ _turn_y(-tilt) @ _turn_x(trait.roll + 3.5 * wild[3])
+    frames = _turn(2, azimuth) @ _turn(1, -tilt) @ _turn(0, trait.roll + 3.5 * wild[3])
     radius = trait.radius * (1 - 0.6 * depth)
     out = np.stack([np.cos(np.deg2rad(azimuth)) * radius, np.sin(np.deg2rad(azimuth)) * radius], axis=1)
     offsets = np.column_stack([out, trait.height + 0.02 * depth])
@@ -496,7 +517,7 @@ def _seed_part(trait: Dome, palette: Palette, spacing: float, rng: np.random.Gen
     order = (np.arange(trait.seeds) + 0.5) / trait.seeds
     polar = np.arccos(1 - order * (1 - np.cos(np.deg2rad(trait.sweep))))
     azimuth = np.arange(trait.seeds) * GOLDEN_DEGREES + 3 * rng.standard_normal(trait.seeds)
-    frames = _turn_z(azimuth) @ _turn_y(np.rad2deg(polar) + 3 * rng.standard_normal(trait.seeds))
+    frames = _turn(2, azimuth) @ _turn(1, np.rad2deg(polar) + 3 * rng.standard_normal(trait.seeds))
     flat = trait.radius * np.sin(polar)
     place = np.deg2rad(azimuth)
     offsets = np.column_stack([flat * np.cos(place), flat * np.sin(place), trait.height * np.cos(polar)])
@@ -519,7 +540,7 @@ def stamen_part(trait: Stamens, palette: Palette, spacing: float, rng: np.random
     low, high = trait.rise
     rise = low + (high - low) * order + 4 * rng.standard_normal(total)
     scale = 1 + 0.08 * rng.standard_normal(total)
-    frames = _turn_z(azimuth) @ _turn_y(-rise) * scale[:, None, None]
+    frames = _turn(2, azimuth) @ _turn(1, -rise) * scale[:, None, None]
     out = trait.radius * np.sqrt(1 - order)
     place = np.deg2rad(azimuth)
     offsets = np.column_stack([out * np.cos(place), out * np.sin(place), np.full(total, trait.height)])
@@ -588,49 +609,38 @@ def _moved(part: Part, frame: NDArray, shift: NDArray) -> Part:
     )
 
 
+def thinned(part: Part, step: int) -> Part:
+    """Keep every `step`-th point: enough for a smaller or a blurred copy."""
+    points, normals, colours = (np.ascontiguousarray(values[:, ::step]) for values in part.cloud[:3])
+    return part._replace(cloud=part.cloud._replace(points=points, normals=normals, colours=colours))
+
+
 def placed(part: Part, frames: NDArray, offsets: NDArray, tints: NDArray | None = None) -> Part:
     """Copy a part of p copies into q frames (float[q, 3, 3], float[q, 3]): q * p copies."""
-    if tints is None:
-        tints = np.ones((len(frames), 3), np.float32)
-    turned = np.einsum("qij,pjk->qpik", frames, part.frames).reshape(-1, 3, 3)
-    moved = np.einsum("qij,pj->qpi", frames, part.offsets) + offsets[:, None]
-    mixed = (tints[:, None] * part.tints[None]).reshape(-1, 3)
-    return Part(
-        part.cloud, turned.astype(np.float32), moved.reshape(-1, 3).astype(np.float32), mixed.astype(np.float32)
-    )
+    frames, offsets = frames.astype(np.float32), offsets.astype(np.float32)
+    turned = (frames[:, None] @ part.frames).reshape(-1, 3, 3)
+    moved = (part.offsets @ frames.transpose(0, 2, 1) + offsets[:, None]).reshape(-1, 3)
+    mixed = np.tile(part.tints, (len(frames), 1))
+    if tints is not None:
+        mixed *= np.repeat(tints, len(part.frames), axis=0).astype(np.float32)
+    return Part(part.cloud, turned, moved, mixed)
 
 
-def _axes(degrees: NDArray | float) -> tuple[NDArray, NDArray, NDArray]:
-    angle = np.atleast_1d(np.deg2rad(degrees))
+def _turn(axis: int, degrees: NDArray | float) -> NDArray:
+    """Rotations about an axis (0 x, 1 y, 2 z): float64[n, 3, 3]."""
+    angle = np.deg2rad(np.atleast_1d(degrees))
     frames = np.zeros((len(angle), 3, 3))
-    return frames, np.cos(angle), np.sin(angle)
-
-
-def _turn_x(degrees: NDArray | float) -> NDArray:
-    frames, c, s = _axes(degrees)
-    frames[:, 0, 0] = 1
-    frames[:, 1, 1], frames[:, 1, 2], frames[:, 2, 1], frames[:, 2, 2] = c, -s, s, c
-    return frames
-
-
-def _turn_y(degrees: NDArray | float) -> NDArray:
-    frames, c, s = _axes(degrees)
-    frames[:, 1, 1] = 1
-    frames[:, 0, 0], frames[:, 0, 2], frames[:, 2, 0], frames[:, 2, 2] = c, s, -s, c
-    return frames
-
-
-def _turn_z(degrees: NDArray | float) -> NDArray:
-    frames, c, s = _axes(degrees)
-    frames[:, 2, 2] = 1
-    frames[:, 0, 0], frames[:, 0, 1], frames[:, 1, 0], frames[:, 1, 1] = c, -s, s, c
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    frames[:, axis, axis] = 1
+    frames[:, i, i] = frames[:, j, j] = np.cos(angle)
+    frames[:, j, i] = np.sin(angle)
+    frames[:, i, j] = -frames[:, j, i]
     return frames
 
 
 def turned(azimuth: NDArray | float, tilt: NDArray | float, roll: NDArray | float = 0.0) -> NDArray:
     """Frames whose z axis leaves +z by `tilt` towards `azimuth`, after a `roll` about itself: float64[n, 3, 3]."""
-    azimuth = np.atleast_1d(np.asarray(azimuth, np.float64))
-    return _turn_z(azimuth) @ _turn_y(tilt) @ _turn_z(-azimuth) @ _turn_z(roll)
+    return _turn(2, azimuth) @ _turn(1, tilt) @ _turn(2, np.asarray(roll) - azimuth)
 
 
 def _lean(lean: tuple[float, float]) -> NDArray:

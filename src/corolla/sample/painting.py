@@ -3,7 +3,7 @@
 Takes: `Part`s placed in the picture (its side is 1, its middle the origin, x right, y up, z towards the eye), a `Light`.
 Gives: `Layer`: linear light float32[3, side, side], multiplied by its cover float32[side, side].
 
-Each point becomes one 64-bit key, depth above serial number, and `np.maximum.at` keeps the nearest key of every pixel.
+Each point becomes one 64-bit key, depth above part above point, and `np.maximum.at` keeps the nearest key of every pixel.
 Only the winners are lit. The picture is worked out at `FINE` times its resolution, so averaging smooths the edges.
 """
 
@@ -18,11 +18,12 @@ from corolla.sample.organs import Floats, Part
 
 FINE = 1.5
 """Resolution of the z-buffer as a multiple of the picture's."""
-_SERIAL_BITS = 26
+_POINT_BITS, _PART_BITS = 25, 8
+_DEPTH_SHIFT = _POINT_BITS + _PART_BITS
 _DEPTH_STEPS = 1 << 18
 _DEPTH_ZERO = 4.0
-_BLOCK = 1 << 15
-"""Points handled at a time: their scratch arrays stay in the core's cache."""
+_BLOCK = 1 << 14
+"""Points handled at a time: their scratch arrays stay in the core's cache, and BLAS in one thread."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,15 @@ def paint(parts: list[Part], side: int, light: Light, *, fine: float = FINE, sha
     wide = side if fine == 1 else 3 * -(-side // 2)
     scale = side * fine
     nearest = np.zeros(wide * wide + 1, np.int64)  # one more: where points outside the picture go
-    starts = [0]
-    for part in parts:
-        _splat(part, nearest, wide, scale, starts[-1])
-        starts.append(starts[-1] + len(part.frames) * part.cloud.points.shape[1])
+    for number, part in enumerate(parts):
+        _splat(part, nearest, wide, scale, number << _POINT_BITS)
     nearest = _spread(nearest[:-1].reshape(wide, wide)).ravel()
     seen = np.flatnonzero(nearest)
     planes = np.zeros((5, wide * wide), np.float32)  # red, green, blue, depth, cover
     if len(seen):
         key = nearest.take(seen)
-        _light_up(planes[:3], seen, parts, starts, key, light)
-        planes[3][seen] = (key >> _SERIAL_BITS).astype(np.float32) * np.float32(1 / _DEPTH_STEPS)
+        _light_up(planes[:3], seen, parts, key, light)
+        planes[3][seen] = (key >> _DEPTH_SHIFT).astype(np.float32) * np.float32(1 / _DEPTH_STEPS)
         planes[4][seen] = 1
     means = planes.reshape(5, wide, wide)
     if fine != 1:
@@ -65,7 +64,7 @@ def paint(parts: list[Part], side: int, light: Light, *, fine: float = FINE, sha
 
 
 def _splat(part: Part, nearest: NDArray[np.int64], wide: int, scale: float, first: int) -> None:
-    """Enter a part's points into the z-buffer, numbered from `first`; the picture's side is `scale` of its pixels."""
+    """Enter a part's points into the z-buffer, numbered from `first`; `scale` of its pixels are the picture's side."""
     points = part.cloud.points
     count, total = points.shape[1], len(part.frames)
     matrix = np.empty((total, 3, 4), np.float32)
@@ -91,7 +90,7 @@ def _enter(world: Floats, nearest: NDArray[np.int64], wide: int, first: int) -> 
     pixel[outside] = wide * wide
     key = world[:, 2].astype(np.int64)
     np.maximum(key, 1, out=key)
-    key <<= _SERIAL_BITS
+    key <<= _DEPTH_SHIFT
     key += np.arange(first, first + key.size).reshape(key.shape)
     np.maximum.at(nearest, pixel.ravel(), key.ravel())
 
@@ -104,20 +103,20 @@ def _spread(nearest: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _light_up(
-    planes: Floats, seen: NDArray[np.intp], parts: list[Part], starts: list[int], key: NDArray[np.int64], light: Light
+    planes: Floats, seen: NDArray[np.intp], parts: list[Part], key: NDArray[np.int64], light: Light
 ) -> None:
     """Light the visible points and set their pixels in planes float32[3, pixels]."""
-    serial = key & ((1 << _SERIAL_BITS) - 1)
-    owner = np.searchsorted(starts, serial, side="right").astype(np.uint8)
+    point = key & ((1 << _POINT_BITS) - 1)
+    owner = ((key >> _POINT_BITS) & ((1 << _PART_BITS) - 1)).astype(np.uint8)
     order = np.argsort(owner, kind="stable")  # small integers: a radix sort
-    bounds = np.searchsorted(owner.take(order), np.arange(1, len(parts) + 2))
+    bounds = np.searchsorted(owner.take(order), np.arange(len(parts) + 1))
     for i, part in enumerate(parts):
         if bounds[i] == bounds[i + 1]:
             continue
         cosines = _cosines(part, light)
         for start in range(bounds[i], bounds[i + 1], _BLOCK):
             some = order[start : min(start + _BLOCK, bounds[i + 1])]
-            lit = _lit(part, cosines, serial.take(some) - starts[i], light)
+            lit = _lit(part, cosines, point.take(some), light)
             pixels = seen.take(some)
             for plane, values in zip(planes, lit, strict=True):
                 plane[pixels] = values

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from scipy.ndimage import uniform_filter
 
 from corolla.sample.blooms import head_parts
-from corolla.sample.organs import Floats, Palette, Part, Petals, linear, organ_parts, placed, stem_part, turned
+from corolla.sample.organs import Floats, Palette, Part, Petals, linear, organ_parts, placed, stem_part, thinned, turned
 from corolla.sample.painting import FINE, Layer, Light, paint
 from corolla.sample.species import SPECIES, Place, Species, Spike
 
@@ -35,10 +35,13 @@ def paint_photo(label: int, side: int, rng: np.random.Generator) -> NDArray[np.u
     light = _light(rng)
     palette = _palette(species, rng)
     stands = _stands(species, rng)
-    picture = _distance(species, palette, place, stands, side, light, rng)
-    parts = [part for stand in stands for part in _standing(species, palette, stand, side, rng)]
-    parts += _leaves(species, stands, side, rng)
-    picture = _over(picture, paint(parts, side, light))
+    # one head and one leaf serve the whole photo: turned, scaled, far and near
+    head = head_parts(species, palette, _spacing(side, stands[0].radius), rng)
+    leaf = _leaf(species.leaf, species.leaf_paint, _spacing(side, 1.0 if species.leaf in _TALL else 0.45), rng)
+    far = [*_far_leaves(leaf, species, rng), *_far_head(head, species, stands, rng)]
+    picture = _distance(far, place, palette, side, light, rng)
+    near = [*_heads(head, stands), *(_stem(species, palette, stand, side, rng) for stand in stands if species.stem)]
+    picture = _over(picture, paint([*near, _near_leaves(leaf, species, stands, rng)], side, light))
     if rng.random() < 0.15:
         picture = _over(picture, _before(side, light, rng))
     return _develop(picture, side, rng)
@@ -54,8 +57,8 @@ def _light(rng: np.random.Generator) -> Light:
     towards = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)], np.float32)
     overcast = rng.random() < 0.3
     warm = rng.normal(0, 0.06)
-    sun = np.array([1.0 + warm, 0.97, 0.9 - warm], np.float32) * (0.7 if overcast else rng.uniform(0.95, 1.2))
-    sky = np.array([0.32, 0.36, 0.42], np.float32) * (1.7 if overcast else rng.uniform(0.7, 1.15))
+    sun = np.array([1.0 + warm, 0.97, 0.9 - warm], np.float32) * (0.7 if overcast else rng.uniform(1.0, 1.3))
+    sky = np.array([0.30, 0.34, 0.40], np.float32) * (1.7 if overcast else rng.uniform(0.6, 1.0))
     return Light(towards, sun, sky)
 
 
@@ -97,16 +100,15 @@ def _pose(species: Species, rng: np.random.Generator) -> NDArray[np.float64]:
     return turned(lean, tilt, rng.normal(0, 20) if species.upright else rng.uniform(0, 360))[0]
 
 
-def _spacing(side: int, radius: float, fine: float) -> float:
-    return _SPACING / (side * fine * radius)
+def _spacing(side: int, radius: float) -> float:
+    """Distance between points, in units of something that is `radius` of the picture's side large."""
+    return _SPACING / (side * FINE * radius)
 
 
-def _standing(species: Species, palette: Palette, stand: Stand, side: int, rng: np.random.Generator) -> list[Part]:
-    """A head where it stands, and its stem."""
-    spacing = _spacing(side, stand.radius, FINE)
-    frame = (stand.frame * stand.radius)[None]
-    parts = [placed(part, frame, stand.middle[None]) for part in head_parts(species, palette, spacing, rng)]
-    return [*parts, _stem(species, palette, stand, side, rng)]
+def _heads(head: list[Part], stands: list[Stand]) -> list[Part]:
+    frames = np.stack([stand.frame * stand.radius for stand in stands])
+    middles = np.stack([stand.middle for stand in stands])
+    return [placed(part, frames, middles) for part in head]
 
 
 def _stem(species: Species, palette: Palette, stand: Stand, side: int, rng: np.random.Generator) -> Part:
@@ -135,8 +137,10 @@ _LEAVES: dict[str, Petals] = {
     "thread": Petals(width=0.012, shape="blade", rise=0, curl=-35, cup=30),
     "fern": Petals(width=0.13, shape="spear", rise=0, curl=-20, cup=20),
     "palm": Petals(width=0.17, shape="spear", rise=0, curl=-30, cup=25),
-    "bare": Petals(width=0.012, shape="blade", rise=0, curl=15, cup=80),
+    "bare": Petals(width=0.018, shape="blade", rise=0, curl=15, cup=80),
 }
+_TALL = ("grass", "strap", "thread")
+"""Leaves that rise from the ground to the height of the flower."""
 _COMPOUND = {
     "fern": tuple((0.15 + 0.1 * i, side * 52.0, 0.4 - 0.025 * i) for i in range(8) for side in (-1, 1)) + ((0.9, 0, 0.3),),
     "palm": tuple((0.12, angle, 1 - abs(angle) / 180) for angle in (-100.0, -52.0, 0.0, 52.0, 100.0)),
@@ -172,10 +176,10 @@ def _spin(degrees: NDArray) -> NDArray:
 
 def _leaf_places(stand: Stand, kind: str, count: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     """Frames float[n, 3, 3] and offsets float[n, 3] of leaves behind and below a head."""
-    tall = kind in ("grass", "strap", "thread")
+    tall = kind in _TALL
     if kind == "pad":
         tilt = rng.normal(0, 4, count)
-        base = np.column_stack([rng.uniform(-0.7, 0.5, count), rng.uniform(-0.5, 0.35, count), np.full(count, -0.3)])
+        base = np.column_stack([rng.uniform(-0.7, 0.5, count), rng.uniform(-0.5, 0.35, count), np.full(count, -0.8)])
         frames = turned(90, 62 + tilt, rng.uniform(0, 360, count)) * rng.uniform(0.25, 0.5, count)[:, None, None]
         return frames, base
     azimuth = rng.normal(90, 28, count) if tall else rng.uniform(-40, 220, count)
@@ -183,57 +187,60 @@ def _leaf_places(stand: Stand, kind: str, count: int, rng: np.random.Generator) 
     size = rng.uniform(0.6, 1.1, count) if tall else rng.uniform(0.22, 0.48, count)
     base_y = -0.62 if tall else stand.middle[1] - rng.uniform(0.0, 0.55, count)
     base = np.column_stack(
-        [stand.middle[0] + rng.normal(0, 0.28 if tall else 0.16, count), base_y + 0 * size, rng.uniform(-0.42, -0.16, count)]
+        [stand.middle[0] + rng.normal(0, 0.28 if tall else 0.16, count), base_y + 0 * size, rng.uniform(-1.1, -0.8, count)]
     )
     frames = _spin(azimuth) @ turned(0, -lift) @ turned(90, rng.normal(0, 25, count))
     return frames * size[:, None, None], base
 
 
-def _leaves(species: Species, stands: list[Stand], side: int, rng: np.random.Generator) -> list[Part]:
+def _near_leaves(leaf: Part, species: Species, stands: list[Stand], rng: np.random.Generator) -> Part:
     """Sharp leaves right behind the heads."""
     count = int(rng.integers(2, 8))
-    spacing = _spacing(side, 0.5, FINE)
-    leaf = _leaf(species.leaf, species.leaf_paint, spacing, rng)
     frames, base = _leaf_places(stands[0], species.leaf, count, rng)
-    return [placed(leaf, frames, base, rng.normal(1, 0.12, (count, 1)) * np.ones((1, 3)))]
+    return placed(leaf, frames, base, rng.normal(1, 0.12, (count, 1)) * np.ones((1, 3)))
 
 
-def _distance(
-    species: Species, palette: Palette, place: Place, stands: list[Stand], side: int, light: Light, rng: np.random.Generator
-) -> Floats:
-    """Paint all that is out of focus behind the heads, at half size: float32[3, side, side]."""
-    half = max(8, side // 2)
-    picture = _background(place, palette, half, light, rng)
-    behind = paint(_behind(species, palette, stands, half, rng), half, light, fine=1, shadows=False)
-    picture = _over(picture, _soft(behind, rng))
-    return np.stack([_enlarged(plane, side) for plane in picture])
+# ---------------------------------------------------------------------------------------------------------- distance
+
+_FAR_STEP = 5
+"""Far things are painted at half the size and blurred, so every fifth point of theirs is enough."""
 
 
-def _behind(species: Species, palette: Palette, stands: list[Stand], side: int, rng: np.random.Generator) -> list[Part]:
-    """What stands far behind: leaves, and sometimes another head."""
-    leaf = _leaf(species.leaf, species.leaf_paint, _spacing(side, 0.5, 1), rng)
+def _far_leaves(leaf: Part, species: Species, rng: np.random.Generator) -> list[Part]:
     count = int(rng.integers(4, 18))
     wide = Stand(np.array([0.0, 0.2, 0.0]), 0.4, np.eye(3))
     frames, base = _leaf_places(wide, species.leaf, count, rng)
     base[:, 0] = rng.uniform(-0.6, 0.6, count)
     base[:, 2] -= 0.5
-    parts = [placed(leaf, frames, base, rng.uniform(0.35, 0.9, (count, 1)) * np.ones((1, 3)))]
-    if rng.random() < 0.3 + 0.08 * species.crowd:
-        radius = stands[0].radius * rng.uniform(0.4, 0.7)
-        middle = np.array([[rng.choice([-1, 1]) * rng.uniform(0.25, 0.45), rng.uniform(-0.3, 0.4), -0.6]])
-        frame = (_pose(species, rng) * radius)[None]
-        parts += [placed(part, frame, middle) for part in head_parts(species, palette, _spacing(side, radius, 1), rng)]
-    return parts
+    return [placed(thinned(leaf, _FAR_STEP), frames, base, rng.uniform(0.35, 0.9, (count, 1)) * np.ones((1, 3)))]
+
+
+def _far_head(head: list[Part], species: Species, stands: list[Stand], rng: np.random.Generator) -> list[Part]:
+    if rng.random() > 0.3 + 0.08 * species.crowd:
+        return []
+    middle = np.array([rng.choice([-1, 1]) * rng.uniform(0.25, 0.45), rng.uniform(-0.3, 0.4), -0.6])
+    far = Stand(middle, stands[0].radius * rng.uniform(0.4, 0.7), _pose(species, rng))
+    return _heads([thinned(part, _FAR_STEP) for part in head], [far])
+
+
+def _distance(
+    far: list[Part], place: Place, palette: Palette, side: int, light: Light, rng: np.random.Generator
+) -> Floats:
+    """Paint all that is out of focus behind the heads, at half size: float32[3, side, side]."""
+    half = max(8, side // 2)
+    picture = _background(place, palette, half, light, rng)
+    picture = _over(picture, _soft(paint(far, half, light, fine=1, shadows=False), rng))
+    return np.stack([_enlarged(plane, side) for plane in picture])
 
 
 def _before(side: int, light: Light, rng: np.random.Generator) -> Layer:
     """A blurred blade or leaf between the flower and the lens."""
     half = max(8, side // 2)
     kind = str(rng.choice(["grass", "strap", "oval"]))
-    leaf = _leaf(kind, "#2f5a22 #4f8033 #6d9a45", _spacing(half, 1.0, 1), rng)
-    edge = rng.uniform(-0.5, 0.5)
-    frame = _spin(np.array([rng.normal(90, 35)])) * rng.uniform(0.5, 1.0)
-    layer = paint([placed(leaf, frame, np.array([[edge, -0.6, 0.8]]))], half, light, fine=1, shadows=False)
+    leaf = _leaf(kind, "#2f5a22 #4f8033 #6d9a45", _spacing(half, 0.6), rng)
+    edge = rng.choice([-1, 1]) * rng.uniform(0.2, 0.55)
+    frame = _spin(np.array([rng.normal(90, 25)])) * rng.uniform(0.35, 0.85)
+    layer = paint([placed(leaf, frame, np.array([[edge, -0.58, 0.8]]))], half, light, fine=1, shadows=False)
     blurred = _soft(layer, rng)
     return Layer(np.stack([_enlarged(plane, side) for plane in blurred.colour]), _enlarged(blurred.cover, side))
 
@@ -315,7 +322,7 @@ def _develop(picture: Floats, side: int, rng: np.random.Generator) -> NDArray[np
     exposed = picture * balance[:, None, None] * vignette
     index = np.minimum(exposed * np.float32(1024), len(_FILM) - 1).astype(np.int32)
     grain_y, grain_x = rng.integers(0, 512 - min(side, 511), 2)
-    grain = _GRAIN[:, grain_y : grain_y + side, grain_x : grain_x + side] * np.float32(rng.uniform(0.5, 5.0))
+    grain = _GRAIN[:, grain_y : grain_y + side, grain_x : grain_x + side] * np.float32(rng.uniform(0.4, 3.0))
     shown = _FILM.take(index)
     shown += grain + grain[:1]
     image = Image.fromarray(shown.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
@@ -324,10 +331,11 @@ def _develop(picture: Floats, side: int, rng: np.random.Generator) -> NDArray[np
 
 
 def _film() -> Floats:
-    """Brightness 0 to 255 for linear light 0, 1/1024, … 4: a shoulder bends highlights before they clip, then sRGB."""
+    """Brightness 0 to 255 for linear light 0, 1/1024, … 4: a shoulder for highlights, sRGB, a contrast curve."""
     light = np.arange(4096, dtype=np.float32) / 1024
     bent = np.where(light < 0.55, light, 0.55 + 0.45 * (1 - np.exp(-(light - 0.55) / 0.45)))
-    return (255 * bent ** (1 / 2.2)).astype(np.float32)
+    shown = bent ** (1 / 2.2)
+    return (255 * (shown - 0.045 * np.sin(2 * np.pi * shown))).astype(np.float32)
 
 
 _FILM = _film()

@@ -47,6 +47,10 @@ class Spike:
     """Degrees between one floret and the next; 180 puts them in two rows."""
     front: float = 0.0
     """0: all around; 1: all florets turn to the eye's side."""
+    splay: float = 0.0
+    """Degrees by which florets lean away from the axis, left and right."""
+    reach: float = 0.96
+    """Height of the topmost floret, from -1 to 1."""
     axis: str = "#5d8a3c"
     thick: float = 0.03
 
@@ -166,7 +170,7 @@ SPECIES: tuple[Species, ...] = (
             Petals(at=(-90,), width=0.28, length=0.4, shape="heart", paint="#e8b020 c", rise=35, cup=50, height=0.1, spots="#a03020", wild=0.4),
             Petals(at=(-30, 210), width=0.4, length=0.28, paint="#f0c030 c", rise=60, cup=50, height=0.08, wild=0.4),
         ),
-        habit=Spike(count=6, size=0.62, taper=0.7, radius=0.3, rise=(5, 15), turn=180, front=0.9, bare=0.1),
+        habit=Spike(count=5, size=0.6, taper=0.75, radius=0.1, rise=(5, 15), turn=180, front=0.9, bare=0.2, reach=0.7),
         forms=("#fbfbf7 #eef0dc #f4e6b0", "#f8eef4 #e6cfe0 #c83a80", "#f4f4ec #e0e6c0 #e8d060"),
         pose="side", upright=True, leaf="strap", places=("garden", "dark", "rock"),
     ),
@@ -291,7 +295,7 @@ SPECIES: tuple[Species, ...] = (
     # 19 giant white arum lily: one rolled spathe around a yellow column
     Species(
         organs=(
-            Petals(at=(-90,), width=0.85, length=1.35, shape="heart", paint="#dfe8b8 a:.3 a", rise=74, curl=-70, late=2.2, cup=120, radius=-0.12, under="a", under_share=0.5, wild=0.6, gloss=0.12),
+            Petals(at=(90,), width=0.8, length=1.4, shape="heart", paint="#dfe8b8 a:.3 a", rise=76, curl=-75, late=2.4, cup=125, radius=0.16, under="a", under_share=0.5, wild=0.6, gloss=0.12),
             Dome(radius=0.075, height=0.75, sweep=110, paint="#f4c81c #e0a810", seeds=110, seed_size=0.014, seed_paint="#f8d430 #f0b810"),
         ),
         forms=("#fbfaf2", "#f8f6e6", "#f6efc8"),
@@ -328,7 +332,7 @@ SPECIES: tuple[Species, ...] = (
     # 23 red ginger: a torch of overlapping bracts
     Species(
         organs=(Petals(count=1, at=(-90,), width=0.52, length=1.0, shape="oval", paint="b a:.3 a", rise=70, curl=-55, late=2, cup=55, gloss=0.18, wild=0.8),),
-        habit=Spike(count=34, size=0.5, taper=0.42, radius=0.1, cone=0.3, rise=(15, 70), axis="#a01828", thick=0.1),
+        habit=Spike(count=58, size=0.52, taper=0.42, radius=0.06, cone=0.3, rise=(22, 74), reach=0.75, axis="#a01828", thick=0.16),
         forms=("#d8142c #a00c20", "#e82844 #b01030", "#f05a80 #d03060"),
         pose="side", leaf="lance", places=("garden", "dark"), leaf_paint="#1f5a20 #3f8a30 #5fa840",
     ),
@@ -336,7 +340,7 @@ SPECIES: tuple[Species, ...] = (
     Species(
         organs=(
             Dome(radius=0.5, height=0.62, sweep=165, paint="b a:.5 a", gloss=0.14),
-            Petals(count=6, width=0.5, length=0.16, paint="#f0f2fa", rise=40, height=0.58, radius=0.12),
+            Petals(count=6, width=0.5, length=0.13, paint="#d8dcf4", rise=60, height=0.6, radius=0.08),
         ),
         habit=Spike(count=64, size=0.27, taper=0.4, radius=0.32, cone=0.25, rise=(-35, 50), bare=0.22),
         forms=("#3a4ac0 #6a7ae0", "#4a58cc #8a96ec", "#2f3aa4 #5a66cc"),
@@ -372,7 +376,7 @@ SPECIES: tuple[Species, ...] = (
     Species(
         organs=(
             Stamens(count=200, length=0.62, rise=(30, 90), paint="#d8d0f0 a:.4 b", thick=0.017, knob_size=0.0, radius=0.44, height=0.3),
-            Petals(count=11, width=0.4, length=0.72, shape="oval", paint="c:.3 #7a9a6a:.7 c", rise=62, curl=18, cup=40, whorls=5, inner_length=0.85, inner_rise=20, radius=0.3, height=-0.35, stripe="#9ab080", gloss=0.08),
+            Petals(count=12, width=0.36, length=0.8, shape="oval", paint="#3f5a34 c:.4 #8aa878:.75 c", rise=58, curl=42, cup=40, whorls=4, inner_length=0.9, inner_rise=26, radius=0.34, height=-0.42, edge="#5a4a60", gloss=0.08),
         ),
         forms=("#9a5ae0 #6a3ac8 #5d7a50", "#8a6ae8 #5a44cc #6a5a60", "#a86ae0 #7a40c0 #4f7048"),
         pose="side", leaf="spiny", size=0.95, places=("garden", "meadow", "rock"), leaf_paint="#5a7a58 #7a9a78 #94ae90",
@@ -466,7 +470,7 @@ SPECIES: tuple[Species, ...] = (
     # 38 siam tulip: pink bracts stacked like a tulip over green ones
     Species(
         organs=(Petals(count=1, at=(-90,), width=0.44, length=1.0, shape="oval", paint="c:.1 b:.4 a", rise=62, curl=-28, cup=45, veins="b", vein_share=0.25, wild=0.8),),
-        habit=Spike(count=13, size=0.72, taper=0.85, radius=0.16, cone=0.25, rise=(-5, 72), bare=0.3, axis="#6a8a4a", thick=0.06),
+        habit=Spike(count=19, size=0.66, taper=0.9, radius=0.1, cone=0.25, rise=(5, 76), bare=0.3, reach=0.5, axis="#6a8a4a", thick=0.1),
         forms=("#e68ac0 #f2b8d8 #c8d8a0", "#d86ab4 #ea9ccc #a8c880", "#f4d4e4 #f8e8ee #d0e0b0"),
         pose="side", leaf="lance", places=("garden", "meadow", "dark"),
     ),
@@ -506,7 +510,7 @@ SPECIES: tuple[Species, ...] = (
             Petals(count=6, width=0.48, length=1.05, shape="round", paint="c:.2 a:.5 b", rise=42, curl=-40, cup=25, ruffle=0.11, ruffle_count=2.4, radius=0.06),
             Stamens(count=3, length=0.6, rise=(50, 65), knob="#8a6aa0", knob_size=0.04),
         ),
-        habit=Spike(count=11, size=0.52, taper=0.3, radius=0.16, rise=(5, 55), turn=180, front=0.7),
+        habit=Spike(count=10, size=0.56, taper=0.3, radius=0.1, rise=(5, 55), turn=180, front=0.75),
         forms=("#f4a0b8 #e85a8c #f8f0c0", "#e83a30 #c81c20 #f8d080", "#f8f6f0 #f4e6ec #f0f0b8", "#c870d4 #a03ab0 #f0e0f4", "#f8c850 #f4a830 #e06020", "#fbe8ea #e04a80 #f8f0d0"),
         pose="side", leaf="strap",
     ),
@@ -601,7 +605,7 @@ SPECIES: tuple[Species, ...] = (
             Petals(count=5, width=0.52, shape="fan", paint="#f4b808:.2 #f8d830:.34 a:.46 a", rise=6, cup=10, notch=0.16, roll=8),
             Dome(radius=0.08, height=0.05, paint="#b8b830"),
         ),
-        habit=Umbel(count=7, spread=58, radius=0.52, size=0.52),
+        habit=Umbel(count=6, spread=50, radius=0.66, size=0.4),
         forms=("#f6ecb0", "#d83a70", "#7a3ac0", "#f8f4f0", "#f4d040", "#e8601c"),
         leaf="oval", places=("soil", "garden", "meadow"), leaf_paint="#3a6a28 #5a8a3a #7aa04a",
     ),
@@ -757,7 +761,7 @@ SPECIES: tuple[Species, ...] = (
     # 69 tree poppy: crumpled white sheets around a golden ball
     Species(
         organs=(
-            Petals(count=6, width=0.6, shape="fan", paint="b a:.3 a", rise=14, cup=15, ruffle=0.12, ruffle_count=5, veins="b", vein_share=0.3, vein_count=10, roll=10, wild=1.4),
+            Petals(count=6, width=0.6, shape="fan", paint="b a:.3 a", rise=14, cup=15, ruffle=0.09, ruffle_count=4, veins="b", vein_share=0.3, vein_count=10, roll=10, wild=1.4),
             Dome(radius=0.2, height=0.2, sweep=120, paint="#d89a08", seeds=230, seed_size=0.02, seed_length=4.5, seed_paint="#f0b410 #f8cc20"),
         ),
         forms=("#fbfbf9 #e4e8e0", "#f8f8f4 #dfe4dc"),
@@ -790,7 +794,7 @@ SPECIES: tuple[Species, ...] = (
             Stamens(count=46, length=0.3, rise=(35, 85), curl=35, paint="#f4a810", thick=0.03, knob="#f8c828", knob_size=0.03, radius=0.08),
         ),
         forms=("#e86aa8 #f4b0d0 #c84888", "#fbf6f6 #f4ece8 #e0d8c8", "#f8e668 #f8f0a8 #d8c850", "#f0b4d0 #f8dce8 #d888b0", "#8a7ae0 #c0b8f4 #6a58c8"),
-        leaf="pad", places=("water",), crowd=2,
+        leaf="pad", places=("water",), crowd=2, stem="",
     ),
     # 73 rose: a spiral of rolled petals
     Species(
@@ -835,7 +839,7 @@ SPECIES: tuple[Species, ...] = (
     # 77 lotus: a bowl of broad, pointed petals around a seed head
     Species(
         organs=(
-            Petals(count=8, width=0.33, length=1.15, shape="oval", paint="c:.1 b:.5 a", rise=26, curl=26, cup=55, whorls=3, inner_length=0.76, inner_rise=34, veins="a", vein_share=0.2, vein_count=4, radius=0.06),
+            Petals(count=8, width=0.33, length=1.15, shape="oval", paint="c:.1 b:.5 a", rise=20, curl=26, cup=50, whorls=3, inner_length=0.76, inner_rise=34, veins="a", vein_share=0.2, vein_count=4, radius=0.06),
             Stamens(count=70, length=0.36, rise=(25, 70), knob="#f0e4b0", knob_size=0.035, radius=0.14, paint="#f0c030"),
             Dome(radius=0.2, height=0.06, paint="#c8cc48", seeds=18, seed_size=0.028, seed_paint="#8aa030", shift=(0, 0, 0.3)),
             Tube(profile=((0.08, 0.0), (0.2, 0.3)), paint="#c0c840", lobes=8, depth=0.0, under="#c0c840"),
@@ -864,7 +868,7 @@ SPECIES: tuple[Species, ...] = (
     # 80 frangipani: a waxen pinwheel
     Species(
         organs=(Petals(count=5, width=0.42, shape="oval", paint="b:.1 c:.3 a:.6 a", rise=14, cup=18, skew=0.16, roll=16, edge="a", gloss=0.1, curl=-14),),
-        habit=Umbel(count=4, spread=48, radius=0.46, size=0.66),
+        habit=Umbel(count=3, spread=38, radius=0.66, size=0.6),
         forms=("#fbf9f4 #f4b408 #f8e07a", "#f6b8c4 #f0a020 #f8dca0", "#f8f0d8 #f0a808 #f8d860", "#e85a7a #f4b020 #f4a090"),
         leaf="oval", places=("garden", "dark", "sky"),
     ),
@@ -904,7 +908,7 @@ SPECIES: tuple[Species, ...] = (
             Tube(profile=((0.16, -0.8), (0.26, -0.35), (0.3, -0.05)), paint="c b", lobes=5, depth=0.0, veins="a", under="a"),
             Petals(count=5, width=0.42, length=0.9, shape="fan", paint="b:.15 b:.35 a:.9 a", rise=14, cup=15, roll=14, radius=0.16, edge="a", edge_share=0.95, ruffle=0.04, skew=0.1),
         ),
-        habit=Umbel(count=4, spread=55, radius=0.46, size=0.66),
+        habit=Umbel(count=3, spread=46, radius=0.62, size=0.56),
         forms=("#e0285a #fbf0f2 #f0d860", "#d01838 #f8e0e0 #e8c850", "#f07aa0 #fbf4f6 #f0dc80"),
         leaf="oval", places=("dark", "rock", "garden"),
     ),
@@ -978,8 +982,8 @@ SPECIES: tuple[Species, ...] = (
     ),
     # 92 pink quill: a flat paddle of pink bracts, a violet flower
     Species(
-        organs=(Petals(at=(90,), width=0.34, length=1.0, shape="spear", paint="b a:.4 c", rise=10, cup=30, gloss=0.12, veins="b", vein_share=0.25, wild=0.35),),
-        habit=Spike(count=18, size=0.62, taper=0.62, radius=0.03, rise=(0, 0), turn=180, front=1.0, bare=0.2, axis="#b04a78", thick=0.03),
+        organs=(Petals(at=(90,), width=0.3, length=1.0, shape="spear", paint="b a:.4 c", rise=8, cup=50, gloss=0.12, veins="b", vein_share=0.25, wild=0.35),),
+        habit=Spike(count=18, size=0.8, taper=0.75, radius=0.02, rise=(0, 0), turn=180, front=1.0, splay=34, bare=0.1, reach=0.55, axis="#b04a78", thick=0.04),
         extra=(Petals(at=(150, 170, 130), width=0.36, length=0.5, shape="round", paint="#4a3ac8 #6a50e0", rise=18, cup=20, height=0.5),),
         forms=("#f06aa8 #d84a8c #f48ab8", "#f080a0 #e05a84 #f6a0a8", "#e85a98 #c83a80 #a8c070"),
         pose="side", leaf="grass", places=("dark", "garden", "rock"), size=0.9,
@@ -1077,7 +1081,7 @@ SPECIES: tuple[Species, ...] = (
             Stamens(count=6, length=0.4, rise=(70, 85), knob="#2a1a20", knob_size=0.06),
         ),
         forms=("#d81c28 #f0d040 #d81c28", "#f8d018 #f0c010 #f8d018", "#f490b0 #fbf0e8 #f4b0c4", "#8a2a80 #f0e8f0 #7a2070", "#fbf6ee #f0ecc0 #fbf6ee", "#f4741c #f0c030 #f8b020", "#d82a34 #f8d848 #f8d030"),
-        pose="side", leaf="strap", leaf_paint="#4a7050 #6a9068 #8aaa80", crowd=5, size=0.7, stem="#7aa05a",
+        pose="side", leaf="strap", leaf_paint="#4a7050 #6a9068 #8aaa80", crowd=4, size=0.92, stem="#7aa05a",
     ),
     # 103 wild rose: five notched petals, a ring of gold
     Species(
