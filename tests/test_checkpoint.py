@@ -243,6 +243,18 @@ def test_what_a_kill_left_is_cleared_away_by_the_next_save(killed):
         assert (file, before[:5], new) == ("scores.json", "step-", "step-00000004")
 
 
+def test_bytes_reach_the_disk_before_the_name_does(tmp_path, monkeypatch):
+    """What a power cut asks for: the files and their folder are flushed before the rename, the rename after it."""
+    events: list[int | str] = []
+    flush, rename = os.fsync, Path.rename
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append(os.fstat(handle).st_ino), flush(handle)))
+    monkeypatch.setattr(Path, "rename", lambda path, target: (events.append("rename"), rename(path, target)))
+    folder = save_number(tmp_path, 1)
+    place = events.index("rename")
+    assert {path.stat().st_ino for path in (*folder.iterdir(), folder)} <= set(events[:place])
+    assert tmp_path.stat().st_ino in events[place:]
+
+
 # ------------------------------------------------------------------------------------- no room, no permission, no luck
 
 

@@ -6,7 +6,7 @@ Functions elsewhere take the settings they use, never the whole.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from corolla.errors import WishError, nearest
 from corolla.types import OnBadRecord
@@ -62,11 +62,28 @@ class TrainSettings:
     """What a damaged record does: stop with its place (fail), or be left out and counted (skip)."""
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _refuse_kind(field, getattr(self, field.name))
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                option = "--" + name.replace("_", "-")
-                raise WishError(f"{option} is {value}; it must lie between {low:g} and {high:g}")
+                raise WishError(f"{_option(name)} is {value}; it must lie between {low:g} and {high:g}")
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _refuse_kind(field: dataclasses.Field, value: Any) -> None:
+    """Raise WishError for a word that is not among the known ones, or a value that is not of the setting's type."""
+    kinds: tuple[Any, ...] = get_args(field.type) or (field.type,)  # a Literal's words, a union's types, or the type
+    if isinstance(kinds[0], str):
+        fits, known = value in kinds, ", ".join(kinds)
+    else:
+        fits = type(value) in kinds or (float in kinds and type(value) is int)
+        known = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+    if not fits:
+        raise WishError(f"{_option(field.name)} is {value!r}; it must be {known}")
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
