@@ -19,6 +19,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,14 +51,21 @@ class RunFolder:
 
         Raises WishError where the folder holds something else, or a run with other settings or other data.
         """
-        if not self.exists():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise WishError(f"{self.path} is there already and is no run folder: choose another --out")
-            write_json(self.path / "labels.json", names)
-            write_json(self.path / "environment.json", environment)
-            write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
+        if self.exists():
+            self._refuse_another(settings, data)
             return
-        self._refuse_another(settings, data)
+        if self._holds_something_else():
+            raise WishError(f"{self.path} is there already and is no run folder: choose another --out")
+        write_json(self.path / "labels.json", names)
+        write_json(self.path / "environment.json", environment)
+        write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
+
+    def _holds_something_else(self) -> bool:
+        """Whether the path is taken, but not by a run that was killed while it began."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        ours = ("labels.json", "environment.json")
+        return any(p.name not in ours and not p.name.startswith(checkpoint.TEMPORARY) for p in self.path.iterdir())
 
     def _refuse_another(self, settings: TrainSettings, data: dict[str, Any]) -> None:
         changed = config.differences(self.settings(), settings)
@@ -78,13 +86,16 @@ class RunFolder:
         if not self.exists():
             raise RunError(f"{self.path} is no run folder (it holds no config.json): train one with `corolla train`")
         stored = read_json(self.path / "config.json")
-        if not isinstance(stored, dict) or "settings" not in stored or "data" not in stored:
+        if not isinstance(stored, dict) or not all(isinstance(stored.get(name), dict) for name in ("settings", "data")):
             raise RunError(f"{self.path / 'config.json'} is damaged: it names no settings")
         return stored
 
     def settings(self) -> TrainSettings:
         """The settings of the run. Raises RunError where this is no run folder."""
-        return config.from_dict(self._config()["settings"])
+        try:
+            return config.from_dict(self._config()["settings"])
+        except WishError as error:
+            raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from error
 
     def names(self) -> list[str]:
         """The label names, in label order."""
@@ -146,7 +157,7 @@ class RunFolder:
         try:
             with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
                 return stored["probabilities"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise RunError(f"{self.path / name}.npz is missing or damaged: train again into another --out") from error
 
 
