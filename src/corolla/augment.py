@@ -70,9 +70,9 @@ def sampling_matrix(start: Tensor, length: Tensor, mirrored: Tensor, out: int, i
     Returns float32[b, out, inp], rows summing to 1: a triangle filter, widened when it shrinks (anti-aliasing), as
     Pillow's BILINEAR.
     """
-    place = (ops.arange(out, dtype="float32") + 0.5) / out
-    place = ops.where(mirrored[:, None] > 0.5, 1 - place[None], place[None])
-    centre = (start[:, None] + length[:, None] * place) * inp
+    place = ops.arange(out, dtype="float32") + 0.5
+    place = ops.where(mirrored[:, None] > 0.5, out - place[None], place[None])
+    centre = start[:, None] * inp + length[:, None] * (place * (inp / out))  # in this order no bit is lost at inp = out
     reach = ops.maximum(length * inp / out, 1.0)[:, None, None]
     distance = ops.abs(ops.arange(inp, dtype="float32") + 0.5 - centre[:, :, None])
     weight = ops.maximum(1 - distance / reach, 0.0)
