@@ -115,12 +115,19 @@ def _check(known: Entry, image_size: int, weights: str) -> None:
 def backbone(name: str, image_size: int | None = None, weights: Weights = "imagenet") -> keras.Model:
     """Build a model without its classifier: images float[b, s, s, 3] in 0..255 -> pooled features [b, f].
 
-    image_size: the side s in pixels (None: the one its weights were trained at).
+    image_size: the side s in pixels (None: the one its weights were trained at). Its depthwise and 1x1 convolutions
+    are those of `corolla.models.lowering`, which on a CPU take a faster form.
     Raises WishError (unknown name, size or weights) and RunError (weights that cannot be had).
     """
     known = entry(name)
     size = known.image_size if image_size is None else image_size
     _check(known, size, weights)
+    from corolla.models.lowering import fast_on_cpu
+
+    return fast_on_cpu(_stock_backbone(known, size, weights))
+
+
+def _stock_backbone(known: Entry, size: int, weights: Weights) -> keras.Model:
     if known.function:
         from corolla.models import applications
 

@@ -1,0 +1,432 @@
+"""The form of depthwise and 1x1 convolutions that XLA runs fast on a CPU, and models made of it.
+
+Takes: arrays, or a functional Keras model.
+Gives: `depthwise`, `pointwise` (the convolutions, with their gradients), `fast_on_cpu` (a model that uses them),
+`map_pieces`, `sum_pieces` (a batch worked off in pieces whose activations stay in the cache).
+
+Each convolution carries two forms and the compiler picks one by platform (`lax.platform_dependent`): stock
+`lax.conv_general_dilated` everywhere, and on a CPU, where the stock form of a depthwise convolution reaches 0.2 to 0.7
+GFLOP/s, sums of shifted products. docs/log.md holds what was tried and measured.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import keras
+from jax import lax
+from jax import numpy as jnp
+from keras import layers
+
+from corolla.errors import WishError
+
+Strides = tuple[int, int]
+Tree = TypeVar("Tree")
+
+_IN_CACHE_BYTES = 4 << 20
+"""A bigger batch of activations is worked off image by image: at 4 MiB the padded copy and its result stay in L3."""
+
+_NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+# Shape ------------------------------------------------------------------------------------------------------------
+
+
+class _Axis(NamedTuple):
+    """One spatial axis of a convolution: sizes in pixels; before and after are the padding."""
+
+    size: int
+    kernel: int
+    stride: int
+    out: int
+    before: int
+    after: int
+
+
+def _axis(size: int, kernel: int, stride: int, padding: str) -> _Axis:
+    if padding == "valid":
+        return _Axis(size, kernel, stride, (size - kernel) // stride + 1, 0, 0)
+    out = -(-size // stride)
+    pad = max((out - 1) * stride + kernel - size, 0)
+    return _Axis(size, kernel, stride, out, pad // 2, pad - pad // 2)
+
+
+def _axes(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> tuple[_Axis, _Axis]:
+    rows, columns = (_axis(x.shape[1 + i], kernel.shape[i], strides[i], padding) for i in (0, 1))
+    return rows, columns
+
+
+def _pad(x: jax.Array, rows: tuple[int, int], columns: tuple[int, int]) -> jax.Array:
+    """Pad (or crop, where negative) with zeros, as float32, and keep the result a value of its own.
+
+    Fused into its nine or more readers, the bounds check of the padding lands in their inner loops.
+    """
+    edges = ((0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0))
+    return lax.optimization_barrier(lax.pad(x.astype(jnp.float32), jnp.float32(0), edges))
+
+
+def _window(x: jax.Array, start: tuple[int, int], count: tuple[int, int], strides: Strides = (1, 1)) -> jax.Array:
+    """Every stride-th row and column from `start`, `count` of them."""
+    (top, left), (rows, columns), (down, right) = start, count, strides
+    limit = (x.shape[0], top + (rows - 1) * down + 1, left + (columns - 1) * right + 1, x.shape[3])
+    return lax.slice(x, (0, top, left, 0), limit, (1, down, right, 1))
+
+
+# Depthwise: forward -----------------------------------------------------------------------------------------------
+
+
+def _stock_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    flat = kernel.reshape(*kernel.shape[:2], 1, -1)
+    return lax.conv_general_dilated(
+        x, flat, strides, padding.upper(), dimension_numbers=_NHWC, feature_group_count=x.shape[-1]
+    )
+
+
+def _fast_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    return _by_group(lambda part: _shifted_sum(part, kernel, strides, padding), x)
+
+
+def _shifted_sum(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    """Sum over the taps of kernel[tap] * x shifted by tap: one loop, vectorised over the channels."""
+    rows, columns = _axes(x, kernel, strides, padding)
+    padded = _pad(x, (rows.before, rows.after), (columns.before, columns.after))
+    taps = kernel[..., 0].astype(jnp.float32)
+    terms = (
+        _window(padded, tap, (rows.out, columns.out), strides) * taps[tap]
+        for tap in product(range(rows.kernel), range(columns.kernel))
+    )
+    return sum(terms, start=next(terms)).astype(x.dtype)
+
+
+# Depthwise: gradients ---------------------------------------------------------------------------------------------
+
+
+def _phase_taps(axis: _Axis, phase: int) -> list[tuple[int, int]]:
+    """(tap, shift) of every tap that touches the input positions phase, phase + stride, ...
+
+    Input position phase + stride * q takes its gradient from output position q + shift, through this tap.
+    """
+    reach = phase + axis.before
+    return [(tap, (reach - tap) // axis.stride) for tap in range(axis.kernel) if (reach - tap) % axis.stride == 0]
+
+
+def _margins(axis: _Axis) -> tuple[int, int]:
+    """Zeros to put before and after the outputs so that every phase finds all its shifts inside."""
+    shifts = [shift for phase in range(axis.stride) for _, shift in _phase_taps(axis, phase)]
+    last = -(-axis.size // axis.stride) - 1
+    return max(0, -min(shifts)), max(0, last + max(shifts) - axis.out + 1)
+
+
+def _input_gradient(x: jax.Array, kernel: jax.Array, cotangent: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    """The same shifted sums with the taps turned round, one for each phase of the stride, then interleaved.
+
+    Spreading the cotangent with zeros instead would cost stride^2 times the work.
+    """
+    rows, columns = _axes(x, kernel, strides, padding)
+    top, left = _margins(rows), _margins(columns)
+    padded = _pad(cotangent, top, left)
+    count = (-(-rows.size // rows.stride), -(-columns.size // columns.stride))
+    taps = kernel[..., 0].astype(jnp.float32)
+
+    def phase_sum(down: int, right: int) -> jax.Array:
+        total = jnp.zeros((x.shape[0], *count, x.shape[3]), jnp.float32)
+        for (i, a), (j, b) in product(_phase_taps(rows, down), _phase_taps(columns, right)):
+            total = total + _window(padded, (a + top[0], b + left[0]), count) * taps[i, j]
+        return total.astype(x.dtype)
+
+    return _interleave([[phase_sum(i, j) for j in range(columns.stride)] for i in range(rows.stride)], rows, columns)
+
+
+def _interleave(phases: list[list[jax.Array]], rows: _Axis, columns: _Axis) -> jax.Array:
+    """Put phase [i][j] at rows i, i + stride, ... and columns j, j + stride, ...: two copies of whole pixels."""
+    if len(phases) == len(phases[0]) == 1:
+        return phases[0][0]
+    barred = lax.optimization_barrier(phases)
+    across = [jnp.stack(line, axis=3).reshape(*line[0].shape[:2], -1, line[0].shape[3]) for line in barred]
+    whole = jnp.stack(lax.optimization_barrier(across), axis=2)
+    whole = whole.reshape(whole.shape[0], -1, *whole.shape[3:])
+    return whole[:, : rows.size, : columns.size]
+
+
+def _run_length(size: int) -> int:
+    """Length of the runs a row is cut into for `_kernel_gradient`: at most 14, with as little padding as may be."""
+    return min(range(min(size, 14), min(size, 7) - 1, -1), key=lambda run: -size % run)
+
+
+def _kernel_gradient(
+    x: jax.Array, kernel: jax.Array, cotangent: jax.Array, strides: Strides, padding: str
+) -> jax.Array:
+    """Sum over images and pixels of (x shifted by tap) * cotangent, for every tap: float32[h, w, c, 1].
+
+    Each row is cut into short runs, and one loop adds up the runs for a whole row of taps (a reduction of several
+    values at once). A run is short enough for LLVM to unroll, which leaves a loop over channels to vectorise: 6 to 15
+    times faster than a reduction written the plain way.
+    """
+    rows, columns = _axes(x, kernel, strides, padding)
+    run = _run_length(columns.out)
+    spare = -columns.out % run
+    wide = columns.out + spare
+    padded = _pad(x, (rows.before, rows.after), (columns.before, columns.after + spare * columns.stride))
+    cotangent = _pad(cotangent, (0, 0), (0, spare)) if spare else cotangent.astype(jnp.float32)
+    shape = (x.shape[0], rows.out, wide // run, run, x.shape[3])
+
+    def products(i: int) -> Iterator[jax.Array]:
+        for j in range(columns.kernel):
+            shifted = _window(padded, (i, j), (rows.out, wide), strides)
+            yield shifted.reshape(shape) * cotangent.reshape(shape)
+
+    sums = [_reduce_together(list(products(i)), axis=3) for i in range(rows.kernel)]
+    totals = [[_column_sums(each) for each in row] for row in lax.optimization_barrier(sums)]
+    return jnp.stack([jnp.concatenate(row) for row in totals])[..., None]
+
+
+def _reduce_together(operands: list[jax.Array], axis: int) -> list[jax.Array]:
+    zeros = [jnp.float32(0)] * len(operands)
+
+    def add(left: Any, right: Any) -> Any:
+        return [a + b for a, b in zip(left, right, strict=True)]
+
+    return lax.reduce(operands, zeros, add, (axis,))
+
+
+def _column_sums(x: jax.Array) -> jax.Array:
+    """[..., c] -> [1, c]: as a product with ones, which runs at the speed of the memory."""
+    flat = x.reshape(-1, x.shape[-1])
+    return lax.dot(jnp.ones((1, flat.shape[0]), flat.dtype), flat)
+
+
+def _fast_gradients(
+    x: jax.Array, kernel: jax.Array, cotangent: jax.Array, strides: Strides, padding: str
+) -> tuple[jax.Array, jax.Array]:
+    """The gradients of x and kernel, group by group of images; the kernel's is summed in float32."""
+
+    def one(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        gradients = _input_gradient, _kernel_gradient
+        dx, dk = (gradient(part[0], kernel, part[1], strides, padding) for gradient in gradients)
+        return dx, dk
+
+    group = _group(x)
+    if group == x.shape[0]:
+        dx, dk = one((x, cotangent))
+        return dx, dk.astype(kernel.dtype)
+
+    def step(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        dx, dk = one(part)
+        return total + dk, dx
+
+    parts = _split(x, group), _split(cotangent, group)
+    dk, dx = lax.scan(step, jnp.zeros(kernel.shape, jnp.float32), parts)
+    return dx.reshape(x.shape), dk.astype(kernel.dtype)
+
+
+# Groups of images -------------------------------------------------------------------------------------------------
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(d for d in range(1, max(1, min(number, most)) + 1) if number % d == 0)
+
+
+def _group(x: jax.Array) -> int:
+    """How many images to work on at once, a divisor of the batch."""
+    if not isinstance(x.shape[0], int):  # a symbolic batch of jax.export
+        return x.shape[0]
+    image_bytes = 4 * prod(x.shape[1:])
+    return _largest_divisor(x.shape[0], _IN_CACHE_BYTES // image_bytes)
+
+
+def _split(x: jax.Array, group: int) -> jax.Array:
+    return x.reshape(x.shape[0] // group, group, *x.shape[1:])
+
+
+def _by_group(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    group = _group(x)
+    if group == x.shape[0]:
+        return function(x)
+    parts = lax.map(function, _split(x, group))
+    return parts.reshape(x.shape[0], *parts.shape[2:])
+
+
+# The convolutions -------------------------------------------------------------------------------------------------
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    """Depthwise convolution: x float[b, h, w, c], kernel float[kh, kw, c, 1] -> float[b, h', w', c] of x's dtype.
+
+    strides: down and right. padding: "same" (TensorFlow's: the odd zero goes after) or "valid". Forward mode
+    differentiation is not supported. Equal to `lax.conv_general_dilated` within 1e-5 of the largest value.
+    """
+    fast = partial(_fast_depthwise, strides=strides, padding=padding)
+    stock = partial(_stock_depthwise, strides=strides, padding=padding)
+    return lax.platform_dependent(x, kernel, cpu=fast, default=stock)
+
+
+def _depthwise_forward(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> Any:
+    return depthwise(x, kernel, strides, padding), (x, kernel)
+
+
+def _depthwise_backward(strides: Strides, padding: str, saved: Any, cotangent: jax.Array) -> Any:
+    def stock(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.vjp(lambda x, kernel: _stock_depthwise(x, kernel, strides, padding), x, kernel)[1](cotangent)
+
+    fast = partial(_fast_gradients, strides=strides, padding=padding)
+    return lax.platform_dependent(*saved, cotangent, cpu=fast, default=stock)
+
+
+depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def pointwise(x: jax.Array, kernel: jax.Array, strides: Strides = (1, 1)) -> jax.Array:
+    """1x1 convolution: x float[b, h, w, c], kernel float[1, 1, c, f] -> float[b, h', w', f] of x's dtype.
+
+    On a CPU a matrix product, whose gradients are matrix products too.
+    """
+    fast, stock = partial(_fast_pointwise, strides=strides), partial(_stock_pointwise, strides=strides)
+    return lax.platform_dependent(x, kernel, cpu=fast, default=stock)
+
+
+def _stock_pointwise(x: jax.Array, kernel: jax.Array, strides: Strides) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, strides, "VALID", dimension_numbers=_NHWC)
+
+
+def _fast_pointwise(x: jax.Array, kernel: jax.Array, strides: Strides) -> jax.Array:
+    return jnp.einsum("bhwc,cf->bhwf", x[:, :: strides[0], :: strides[1]], kernel[0, 0])
+
+
+def _pointwise_forward(x: jax.Array, kernel: jax.Array, strides: Strides) -> Any:
+    return pointwise(x, kernel, strides), (x, kernel)
+
+
+def _pointwise_backward(strides: Strides, saved: Any, cotangent: jax.Array) -> Any:
+    def gradients(form: Callable[..., jax.Array]) -> Callable[..., Any]:
+        return lambda x, kernel, given: jax.vjp(partial(form, strides=strides), x, kernel)[1](given)
+
+    return lax.platform_dependent(
+        *saved, cotangent, cpu=gradients(_fast_pointwise), default=gradients(_stock_pointwise)
+    )
+
+
+pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+
+
+# Models -----------------------------------------------------------------------------------------------------------
+
+
+def _finish(layer: Any, y: Any) -> Any:
+    """Bias and activation, as the stock layers end."""
+    if layer.use_bias:
+        y = y + keras.ops.convert_to_tensor(layer.bias)
+    return y if layer.activation is None else layer.activation(y)
+
+
+@keras.saving.register_keras_serializable("corolla")
+class FastDepthwiseConv2D(layers.DepthwiseConv2D):
+    """The stock layer with `depthwise` as its convolution under the JAX backend."""
+
+    def call(self, inputs: Any) -> Any:
+        """As the stock layer: float[b, h, w, c] -> float[b, h', w', c]."""
+        if keras.backend.backend() != "jax":
+            return super().call(inputs)
+        kernel = keras.ops.convert_to_tensor(self.kernel)
+        return _finish(self, depthwise(inputs, kernel, tuple(self.strides), self.padding))
+
+
+@keras.saving.register_keras_serializable("corolla")
+class FastConv2D(layers.Conv2D):
+    """The stock layer, of kernel 1x1, with `pointwise` as its convolution under the JAX backend."""
+
+    def call(self, inputs: Any) -> Any:
+        """As the stock layer: float[b, h, w, c] -> float[b, h', w', f]."""
+        if keras.backend.backend() != "jax":
+            return super().call(inputs)
+        kernel = keras.ops.convert_to_tensor(self.kernel)
+        return _finish(self, pointwise(inputs, kernel, tuple(self.strides)))
+
+
+@keras.saving.register_keras_serializable("corolla")
+class FastSeparableConv2D(layers.SeparableConv2D):
+    """The stock layer with `depthwise` and `pointwise` as its convolutions under the JAX backend."""
+
+    def call(self, inputs: Any) -> Any:
+        """As the stock layer: float[b, h, w, c] -> float[b, h', w', f]."""
+        if keras.backend.backend() != "jax":
+            return super().call(inputs)
+        kernels = [keras.ops.convert_to_tensor(k) for k in (self.depthwise_kernel, self.pointwise_kernel)]
+        y = depthwise(inputs, kernels[0], tuple(self.strides), self.padding)
+        return _finish(self, pointwise(y, kernels[1]))
+
+
+def _fast_class(layer: keras.Layer) -> type[keras.Layer] | None:
+    """The class that replaces a stock layer, or None where the fast form does not do what the layer does."""
+    kind = type(layer)
+    if kind not in (layers.DepthwiseConv2D, layers.Conv2D, layers.SeparableConv2D):
+        return None
+    plain = layer.data_format == "channels_last" and set(layer.dilation_rate) == {1}
+    plain = plain and layer.padding in ("same", "valid")
+    if kind is layers.Conv2D:
+        return FastConv2D if plain and layer.kernel_size == (1, 1) and layer.groups == 1 else None
+    if not plain or layer.depth_multiplier != 1:
+        return None
+    return FastDepthwiseConv2D if kind is layers.DepthwiseConv2D else FastSeparableConv2D
+
+
+def _clone_layer(layer: keras.Layer) -> keras.Layer:
+    kind = _fast_class(layer) or type(layer)
+    return kind.from_config(layer.get_config())
+
+
+def fast_on_cpu(model: keras.Model) -> keras.Model:
+    """Return a copy of a functional model whose depthwise and 1x1 convolutions run fast on a CPU.
+
+    Names, weights, their order and `trainable` are those of `model`, so saved weights fit both; on other platforms the
+    copy compiles to the same program as `model`. Raises WishError where `model` is not functional.
+    """
+    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+        raise WishError(f"{model.name} is not a functional Keras model, so its layers cannot be replaced.")
+    copy = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+# Pieces -----------------------------------------------------------------------------------------------------------
+
+
+def _piece(batch: Any, piece: int) -> tuple[int, int]:
+    count = jax.tree.leaves(batch)[0].shape[0]
+    return count, _largest_divisor(count, piece)
+
+
+def map_pieces(function: Callable[[Any], Tree], batch: Any, piece: int = 2) -> Tree:
+    """Return function(batch); on a CPU worked off `piece` images at a time, so that activations stay in the cache.
+
+    batch: arrays with the same leading size b. function: treats the images independently of each other and gives arrays
+    of leading size b. On a CPU the piece is the largest divisor of b up to `piece`.
+    """
+    count, size = _piece(batch, piece)
+
+    def in_pieces(batch: Any) -> Any:
+        parts = lax.map(function, jax.tree.map(lambda a: _split(a, size), batch))
+        return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), parts)
+
+    return lax.platform_dependent(batch, cpu=in_pieces, default=function)
+
+
+def sum_pieces(function: Callable[[Any], Tree], batch: Any, piece: int = 2) -> Tree:
+    """Return function(batch), where function gives sums over the images; on a CPU added up over pieces.
+
+    For gradients of a summed loss with frozen normalisation, where images are independent of each other. Arguments as
+    in `map_pieces`; the sums may have any shape.
+    """
+    _, size = _piece(batch, piece)
+
+    def in_pieces(batch: Any) -> Any:
+        parts = jax.tree.map(lambda a: _split(a, size), batch)
+        first = jax.eval_shape(function, jax.tree.map(lambda a: a[0], parts))
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), first)
+        return lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, function(part)), None), zeros, parts)[0]
+
+    return lax.platform_dependent(batch, cpu=in_pieces, default=function)
