@@ -7,8 +7,10 @@ Gives: the head's `Part`s in its own frame: radius about 1, looking along +z (sp
 import numpy as np
 from numpy.typing import NDArray
 
-from corolla.sample.organs import Palette, Part, Stamens, organ_parts, placed, stem_part, turned
-from corolla.sample.species import Species, Spike, Umbel
+from corolla.sample.clouds import Part, placed, turned
+from corolla.sample.colours import Palette
+from corolla.sample.organs import organ_parts, stem_part
+from corolla.sample.traits import Species, Spike, Stamens, Umbel
 
 
 def head_parts(species: Species, palette: Palette, spacing: float, rng: np.random.Generator) -> list[Part]:
@@ -33,7 +35,7 @@ def _rolls(species: Species, count: int, rng: np.random.Generator) -> NDArray[np
     return rng.normal(0, 8, count) if species.upright else rng.uniform(0, 360, count)
 
 
-def _umbel(habit: Umbel, species: Species, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+def _umbel(habit: Umbel, species: Species, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frames float[n, 3, 3] and offsets float[n, 3] of florets on a dome."""
     count = max(1, round(habit.count * rng.uniform(0.8, 1.15)))
     order = (np.arange(count) + 0.5) / count
@@ -48,15 +50,19 @@ def _umbel(habit: Umbel, species: Species, rng: np.random.Generator) -> tuple[ND
     return frames, offsets
 
 
-def _spike(habit: Spike, species: Species, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+def _spike(habit: Spike, species: Species, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frames float[n, 3, 3] and offsets float[n, 3] of florets around an axis from y = -1 to y = 1."""
     count = max(2, round(habit.count * rng.uniform(0.85, 1.15)))
     order = (np.arange(count) + 0.5) / count
-    around = np.deg2rad(np.arange(count) * habit.turn + rng.uniform(0, 360) * (habit.turn != 180) + rng.normal(0, 8, count))
+    around = np.deg2rad(
+        np.arange(count) * habit.turn + rng.uniform(0, 360) * (habit.turn != 180) + rng.normal(0, 8, count)
+    )
     low, high = habit.rise
     rise = np.deg2rad(low + (high - low) * order + rng.normal(0, 5, count))
     side = np.cos(around)
-    out = np.stack([side * (1 - 0.5 * habit.front), np.zeros(count), np.sin(around) * (1 - habit.front) + habit.front], axis=1)
+    out = np.stack(
+        [side * (1 - 0.5 * habit.front), np.zeros(count), np.sin(around) * (1 - habit.front) + habit.front], axis=1
+    )
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     look = out * np.cos(rise)[:, None]
     look[:, 1] = np.sin(rise)
@@ -72,7 +78,7 @@ def _spike(habit: Spike, species: Species, rng: np.random.Generator) -> tuple[ND
 def _upright(look: NDArray[np.float64], roll: NDArray[np.float64]) -> NDArray[np.float64]:
     """Frames whose z axis is `look` float[n, 3] and whose y axis is as near to the picture's up as it can be."""
     up = np.array([0.02, 1.0, 0.05])
-    across = np.cross(up, look)
+    across = np.asarray(np.cross(up, look), np.float64)
     across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-9
     frames = np.stack([across, np.cross(look, across), look], axis=2)
     return frames @ turned(np.zeros(len(roll)), 0, roll)

@@ -7,8 +7,9 @@ Gives: OUT/tfrecords-jpeg-SxS/{train,val,test}/NN-SxS-COUNT.tfrec and OUT/sample
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,9 @@ def write_sample(
         draft.chmod(0o755)  # mkdtemp made it private
         draft.replace(out)  # over an empty folder, too
     except OSError as error:
-        raise RunError(f"{out}: cannot be written ({error.strerror}): free some room or choose another folder") from error
+        raise RunError(
+            f"{out}: cannot be written ({error.strerror}): free some room or choose another folder"
+        ) from error
     finally:
         photos.close()
         shutil.rmtree(draft, ignore_errors=True)
@@ -99,10 +102,12 @@ def _check(out: Path, image_size: int, images: int, seed: int, workers: int | No
 def _worker_count(wanted: Plan) -> int:
     work = len(wanted) * wanted.image_size**2
     worthwhile = work // (100 * 224**2)  # a process takes about as long to start as 50 photos to paint
-    return max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, worthwhile))
+    return max(
+        1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, worthwhile)
+    )
 
 
-def _reported(photos: Iterator[bytes], total: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:
+def _reported(photos: Iterator[bytes], total: int, progress: Callable[[int, int], None] | None) -> Generator[bytes]:
     for done, content in enumerate(photos, 1):
         if progress is not None:
             progress(done, total)
@@ -129,4 +134,4 @@ def shard_ranges(count: int) -> list[range]:
     """Divide records 0 to count - 1 over shards: at least two where there are two records, sizes one apart at most."""
     shards = min(count, max(2, -(-count // SHARD_IMAGES)))
     edges = [count * i // shards for i in range(shards + 1)]
-    return [range(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    return [range(low, high) for low, high in pairwise(edges)]

@@ -1,9 +1,9 @@
 """Paint clouds of points: a z-buffer, light, soft shadows.
 
-Takes: `Part`s placed in the picture (its side is 1, its middle the origin, x right, y up, z towards the eye), a `Light`.
+Takes: a `Light` and `Part`s placed in the picture: its side is 1, its middle the origin, x right, y up, z to the eye.
 Gives: `Layer`: linear light float32[3, side, side], multiplied by its cover float32[side, side].
 
-Each point becomes one 64-bit key, depth above part above point, and `np.maximum.at` keeps the nearest key of every pixel.
+Each point becomes one 64-bit key, depth above part above point, and `np.maximum.at` keeps the nearest key of a pixel.
 Only the winners are lit. The picture is worked out at `FINE` times its resolution, so averaging smooths the edges.
 """
 
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from corolla.sample.organs import Floats, Part
+from corolla.sample.clouds import Part
+from corolla.sample.colours import Floats
 
 FINE = 1.5
 """Resolution of the z-buffer as a multiple of the picture's."""
@@ -102,9 +103,7 @@ def _spread(nearest: NDArray[np.int64]) -> NDArray[np.int64]:
     return taller
 
 
-def _light_up(
-    planes: Floats, seen: NDArray[np.intp], parts: list[Part], key: NDArray[np.int64], light: Light
-) -> None:
+def _light_up(planes: Floats, seen: NDArray[np.intp], parts: list[Part], key: NDArray[np.int64], light: Light) -> None:
     """Light the visible points and set their pixels in planes float32[3, pixels]."""
     point = key & ((1 << _POINT_BITS) - 1)
     owner = ((key >> _POINT_BITS) & ((1 << _PART_BITS) - 1)).astype(np.uint8)

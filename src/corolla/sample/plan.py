@@ -1,6 +1,6 @@
 """Which photos a sample holds: how many of each kind, in which order, under which ids.
 
-Takes: a number of images and a seed. Gives: `Plan`, a pure function of both, and `photo`, the bytes of one of its photos.
+Takes: a number of images and a seed. Gives: `Plan`, a pure function of both, and `photo`, the bytes of one photo.
 Workers make the same plan from the same two numbers, so nothing but these travels between processes.
 """
 

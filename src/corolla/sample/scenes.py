@@ -3,17 +3,20 @@
 Takes: a label, a side in pixels, a random generator. Gives: uint8[side, side, 3].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import uniform_filter1d
 
 from corolla.sample.blooms import head_parts
-from corolla.sample.organs import Floats, Palette, Part, Petals, linear, organ_parts, placed, stem_part, thinned, turned
+from corolla.sample.clouds import Part, placed, thinned, turned
+from corolla.sample.colours import Floats, Palette, linear
+from corolla.sample.herbarium import SPECIES
+from corolla.sample.organs import organ_parts, stem_part
 from corolla.sample.painting import FINE, Layer, Light, paint
-from corolla.sample.species import SPECIES, Place, Species, Spike
+from corolla.sample.traits import Petals, Place, Species, Spike
 
 _SPACING = 1.35
 _GRAIN = np.random.default_rng(20).standard_normal((3, 512, 512), np.float32)
@@ -75,15 +78,12 @@ def _stands(species: Species, rng: np.random.Generator) -> list[Stand]:
     count = int(rng.integers(2, species.crowd + 1)) if many else 1
     radius = species.size * rng.uniform(0.3, 0.47) * (1.0 if count == 1 else 0.72 if count < 4 else 0.58)
     middle = np.array([rng.normal(0, 0.05), rng.normal(0.02, 0.05), 0.0])
-    stands = []
-    for i in range(count):
-        if i:
-            away = 2.4 * rng.random() + 2.4 * i
-            reach = radius * rng.uniform(1.3, 1.9)
-            middle_i = middle + [np.cos(away) * reach, np.sin(away) * reach * 0.9, -rng.uniform(0.05, 0.3)]
-        else:
-            middle_i = middle
-        stands.append(Stand(middle_i, radius * (1 if i == 0 else rng.uniform(0.65, 1.0)), _pose(species, rng)))
+    stands = [Stand(middle, radius, _pose(species, rng))]
+    for i in range(1, count):
+        away = 2.4 * rng.random() + 2.4 * i
+        reach = radius * rng.uniform(1.3, 1.9)
+        step = np.array([np.cos(away) * reach, np.sin(away) * reach * 0.9, -rng.uniform(0.05, 0.3)])
+        stands.append(Stand(middle + step, radius * rng.uniform(0.65, 1.0), _pose(species, rng)))
     return stands
 
 
@@ -142,7 +142,10 @@ _LEAVES: dict[str, Petals] = {
 _TALL = ("grass", "strap", "thread")
 """Leaves that rise from the ground to the height of the flower."""
 _COMPOUND = {
-    "fern": tuple((0.15 + 0.1 * i, side * 52.0, 0.4 - 0.025 * i) for i in range(8) for side in (-1, 1)) + ((0.9, 0, 0.3),),
+    "fern": (
+        *((0.15 + 0.1 * i, side * 52.0, 0.4 - 0.025 * i) for i in range(8) for side in (-1, 1)),
+        (0.9, 0.0, 0.3),
+    ),
     "palm": tuple((0.12, angle, 1 - abs(angle) / 180) for angle in (-100.0, -52.0, 0.0, 52.0, 100.0)),
     "thread": tuple((0.1 * i, side * 34.0, 0.7 - 0.05 * i) for i in range(6) for side in (-1, 1)),
 }
@@ -151,16 +154,12 @@ _COMPOUND = {
 
 def _leaf(kind: str, paint: str, spacing: float, rng: np.random.Generator) -> Part:
     """One leaf along +x, of length 1."""
-    colours = paint.split()
-    shade = f"{colours[0]} {colours[1]}:.5 {colours[min(2, len(colours) - 1)]}"
+    dark, middle, light = paint.split()
     bark = kind == "bare"
-    trait = Petals(
-        **{  # type: ignore[arg-type]
-            **{name: getattr(_LEAVES[kind], name) for name in ("width", "shape", "curl", "cup", "gloss", "ruffle", "ruffle_count")},
-            "at": (0.0,), "rise": 0.0, "paint": "#4a3c30 #6a5848" if bark else shade, "veins": "" if bark else colours[-1],
-            "vein_share": 0.35, "vein_count": 3.0, "stripe": colours[-1], "stripe_width": 0.05, "radius": 0.0, "roll": 0.0,
-            "under": colours[-1], "wild": 0.0,
-        }
+    trait = replace(
+        _LEAVES[kind], at=(0.0,), radius=0.0, roll=0.0, wild=0.0,
+        paint="#4a3c30 #6a5848" if bark else f"{dark} {middle}:.5 {light}",
+        veins="" if bark else light, vein_count=3.0, stripe="" if bark else light, stripe_width=0.05, under=light,
     )  # fmt: skip
     part = organ_parts(trait, Palette(("#ffffff",)), spacing, rng)[0]
     if kind not in _COMPOUND:
@@ -187,7 +186,11 @@ def _leaf_places(stand: Stand, kind: str, count: int, rng: np.random.Generator) 
     size = rng.uniform(0.6, 1.1, count) if tall else rng.uniform(0.22, 0.48, count)
     base_y = -0.62 if tall else stand.middle[1] - rng.uniform(0.0, 0.55, count)
     base = np.column_stack(
-        [stand.middle[0] + rng.normal(0, 0.28 if tall else 0.16, count), base_y + 0 * size, rng.uniform(-1.1, -0.8, count)]
+        [
+            stand.middle[0] + rng.normal(0, 0.28 if tall else 0.16, count),
+            base_y + 0 * size,
+            rng.uniform(-1.1, -0.8, count),
+        ]
     )
     frames = _spin(azimuth) @ turned(0, -lift) @ turned(90, rng.normal(0, 25, count))
     return frames * size[:, None, None], base
@@ -303,7 +306,8 @@ def _soft(layer: Layer, rng: np.random.Generator) -> Layer:
     """Put a layer out of focus."""
     size = 1 + 2 * round(rng.uniform(0.6, 2.6) * len(layer.cover) / 112)
     planes = np.concatenate([layer.colour, layer.cover[None]])
-    planes = uniform_filter(uniform_filter(planes, (1, size, size)), (1, size, size))
+    for axis in (1, 2, 1, 2):
+        planes = uniform_filter1d(planes, size, axis=axis)
     return Layer(planes[:3], planes[3])
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from corolla.errors import RunError
 from corolla.sample.plan import Plan, photo, plan
-from corolla.types import SPLITS
+from corolla.types import SPLITS, Split
 
 _LENGTH_BYTES = 4
 
@@ -35,7 +35,7 @@ def paint_all(wanted: Plan, images: int, workers: int) -> Iterator[bytes]:
 
 
 def _share(wanted: Plan, worker: int, workers: int) -> Iterator[bytes]:
-    photos = [(split, index) for split in SPLITS for index in range(len(wanted.labels[split]))]
+    photos: list[tuple[Split, int]] = [(split, index) for split in SPLITS for index in range(len(wanted.labels[split]))]
     return (photo(wanted, split, index) for split, index in photos[worker::workers])
 
 
