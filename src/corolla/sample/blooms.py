@@ -77,10 +77,11 @@ def _spike(habit: Spike, species: Species, rng: np.random.Generator) -> tuple[ND
 
 def _upright(look: NDArray[np.float64], roll: NDArray[np.float64]) -> NDArray[np.float64]:
     """Frames whose z axis is `look` float[n, 3] and whose y axis is as near to the picture's up as it can be."""
-    up = np.array([0.02, 1.0, 0.05])
-    across = np.asarray(np.cross(up, look), np.float64)
-    across /= np.linalg.norm(across, axis=1, keepdims=True) + 1e-9
-    frames = np.stack([across, np.cross(look, across), look], axis=2)
+    frames = np.empty((len(look), 3, 3))
+    frames[:, :, 2] = look
+    frames[:, :, 0] = np.cross(np.array([0.02, 1.0, 0.05]), look)
+    frames[:, :, 0] /= np.linalg.norm(frames[:, :, 0], axis=1, keepdims=True) + 1e-9
+    frames[:, :, 1] = np.cross(look, frames[:, :, 0])
     return frames @ turned(np.zeros(len(roll)), 0, roll)
 
 
