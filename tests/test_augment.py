@@ -103,9 +103,10 @@ def test_boxes_are_as_large_as_they_say_and_lie_inside(crop_area):
     if crop_area < 0.5:
         assert ratio.min() < 0.76 and ratio.max() > 1.32  # all the ratios that were promised
         np.testing.assert_allclose(area.mean(), (1 + crop_area) / 2, atol=0.03)
-        small = height < 0.95
-        part = top[small] / (1 - height[small])
-        np.testing.assert_allclose([part.mean(), part.std()], [0.5, 12**-0.5], atol=0.02)  # anywhere, evenly
+        small = (height < 0.95) & (width < 0.95)
+        places = np.stack([top[small] / (1 - height[small]), left[small] / (1 - width[small])])
+        np.testing.assert_allclose(places.mean(axis=1), 0.5, atol=0.02)  # anywhere, evenly, and
+        np.testing.assert_allclose(np.cov(places), np.eye(2) / 12, atol=0.005)  # of one another independent
 
 
 @pytest.mark.parametrize(("out", "inp"), [(1, 1), (1, 40), (40, 1), (7, 31), (31, 7), (32, 32)])
