@@ -54,7 +54,7 @@ def head(mesh: Mesh) -> list[float]:
 def collectives(mesh: Mesh) -> list[tuple[str, str, int]]:
     """Name, dtype and elements of each operation of a compiled train step of `micro` that talks between devices."""
     side, settings = 64, TrainSettings(model="micro", weights="none", image_size=64, batch_norm="batch", batch_size=8)
-    model = build(settings, 4, mesh)
+    model, settings = build(settings, 4, mesh)
     learner = Learner(model, AdamW(0.01, 0.1, 0.01, 0.9), side, 0.1, 0.5, True)
     data = photos(16, side)
     feed = make_feed(mesh, Lanes(16, 8), data, resident=True)

@@ -28,8 +28,9 @@ class TrainSettings:
     """Instead of --epochs: time for the whole command [minutes]; epochs are planned from the measured step."""
     batch_size: int = 32
     """Images a step, over all devices."""
-    train_blocks: int = -1
-    """How many of the backbone's last blocks learn; -1 is all, 0 is the head alone."""
+    train_blocks: int | None = None
+    """How many of the backbone's last blocks learn; -1 is all, 0 is the head alone. By default all; on a CPU the last
+    half, which holds most of the weights and takes the smaller part of the time."""
     batch_norm: Literal["frozen", "batch"] = "frozen"
     """Batch normalisation by the pretrained statistics (frozen), or by each batch's own."""
     learning_rate: float = 3e-4

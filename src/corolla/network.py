@@ -3,6 +3,7 @@
 Takes: settings, or a run folder. Gives: Keras models, and their weights as named arrays.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -19,16 +20,26 @@ from corolla.run import RunFolder
 from corolla.step import Learner, State
 
 
-def build(settings: TrainSettings, classes: int, mesh: Mesh) -> keras.Model:
-    """The classifier to train: pretrained backbone, new head, frozen as the settings say."""
+def build(settings: TrainSettings, classes: int, mesh: Mesh) -> tuple[keras.Model, TrainSettings]:
+    """The classifier to train (pretrained backbone, new head, frozen as the settings say), and the settings settled.
+
+    Settled: what depends on the device and the model (`train_blocks`) now has its value, for the run folder.
+    """
     if settings.batch_norm == "batch" and settings.batch_size % mesh.size:
         raise WishError(
             f"--batch-norm batch needs a --batch-size that the {mesh.size} devices divide (now {settings.batch_size}): "
             "empty places would enter the batch's statistics"
         )
     model = _classifier(settings, classes, mesh, settings.weights)
-    freeze.freeze(model, "all" if settings.train_blocks < 0 else settings.train_blocks, settings.batch_norm)
-    return model
+    count = _blocks_to_train(settings, model, mesh)
+    freeze.freeze(model, "all" if count < 0 else count, settings.batch_norm)
+    return model, dataclasses.replace(settings, train_blocks=count)
+
+
+def _blocks_to_train(settings: TrainSettings, model: keras.Model, mesh: Mesh) -> int:
+    if settings.train_blocks is not None:
+        return settings.train_blocks
+    return len(freeze.blocks(model)) // 2 if mesh.devices.flat[0].platform == "cpu" else -1
 
 
 def _classifier(settings: TrainSettings, classes: int, mesh: Mesh, weights: Any) -> keras.Model:

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 from corolla import augment
 from corolla.backend import keras
 from corolla.mesh import DATA, copied, split
+from corolla.models.lowering import map_pieces
 from corolla.optim import AdamW
 
 View = Literal["plain", "mirror"]
@@ -186,9 +187,10 @@ def predict_steps(model: keras.Model, mesh: Mesh, image_size: int, views: Sequen
 
     def outputs_of(trainable: list[jax.Array], non_trainable: list[jax.Array], images: jax.Array) -> jax.Array:
         plain = augment.resize(images, image_size, model.compute_dtype)
-        seen = [plain if view == "plain" else augment.mirror(plain) for view in views]
-        outputs = [model.stateless_call(trainable, non_trainable, x, training=False)[0] for x in seen]
-        return jnp.stack(outputs, axis=1).astype(jnp.float32)
+        seen = jnp.stack([plain if view == "plain" else augment.mirror(plain) for view in views], axis=1)
+        batch = seen.reshape(-1, *seen.shape[2:])  # one batch for all views: the network is compiled once
+        outputs = map_pieces(lambda x: model.stateless_call(trainable, non_trainable, x, training=False)[0], batch)
+        return outputs.reshape(*seen.shape[:2], -1).astype(jnp.float32)
 
     def run(trainable, non_trainable, pixels: Pixels, steps: Steps, first: jax.Array, last: jax.Array) -> jax.Array:
         def body(step: jax.Array, rows: jax.Array) -> jax.Array:

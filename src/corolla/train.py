@@ -45,7 +45,7 @@ def train(data: Path, out: Path, settings: TrainSettings, reporter: Reporter = S
     """
     clock, folder, mesh = Clock(), RunFolder(out), make_mesh()
     keras.utils.set_random_seed(settings.seed)
-    model = build(settings, classes.COUNT, mesh)
+    model, settings = build(settings, classes.COUNT, mesh)
     with clock.section("input"):
         photos = {name: _read(data, name, settings, reporter) for name in ("train", "val")}
     prints = {name: fingerprint(split) for name, split in photos.items()}
