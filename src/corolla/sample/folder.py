@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -107,11 +108,12 @@ def _worker_count(wanted: Plan) -> int:
     )
 
 
-def _reported(photos: Iterator[bytes], total: int, progress: Callable[[int, int], None] | None) -> Generator[bytes]:
-    for done, content in enumerate(photos, 1):
-        if progress is not None:
-            progress(done, total)
-        yield content
+def _reported(photos: Generator[bytes], total: int, progress: Callable[[int, int], None] | None) -> Generator[bytes]:
+    with closing(photos):  # or a traceback would keep the workers alive
+        for done, content in enumerate(photos, 1):
+            if progress is not None:
+                progress(done, total)
+            yield content
 
 
 def _write(draft: Path, wanted: Plan, photos: Iterator[bytes]) -> None:

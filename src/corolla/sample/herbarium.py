@@ -225,8 +225,8 @@ SPECIES: tuple[Species, ...] = (
     ),
     # 15 globe-flower: petals closed into a ball
     Species(
-        organs=(Petals(count=6, width=0.62, length=1.15, shape="round", paint="b a", rise=38, curl=120, late=1.0,
-            cup=45, whorls=3, inner_length=0.78, inner_rise=18, radius=0.08, gloss=0.1),),
+        organs=(Petals(count=6, width=0.62, length=1.15, shape="round", paint="b a", rise=15, curl=125, late=1.0,
+            cup=52, whorls=3, inner_length=0.88, inner_rise=12, radius=0.1, gloss=0.1),),
         forms=("#f6d20a #e8b408", "#f4c408 #dca008"),
         pose="side", leaf="palm", crowd=3, size=0.62,
     ),
@@ -273,9 +273,10 @@ SPECIES: tuple[Species, ...] = (
     # 19 giant white arum lily: one rolled spathe around a yellow column
     Species(
         organs=(
-            Petals(at=(90,), width=0.8, length=1.4, shape="heart", paint="#dfe8b8 a:.3 a", rise=76, curl=-75,
-                late=2.4, cup=125, radius=0.16, under="a", under_share=0.5, wild=0.6, gloss=0.12),
-            Dome(radius=0.075, height=0.75, sweep=110, paint="#f4c81c #e0a810", seeds=110, seed_size=0.014,
+            Tube(profile=((0.05, -1.1), (0.16, -0.7), (0.3, -0.2), (0.52, 0.2), (0.98, 0.42)), lobes=1, depth=0.3,
+                pointed=True, paint="#b8cc80 #e8ecc0:.3 a:.55 a", under="a", under_share=0.4, ruffle=0.03,
+                ruffle_count=2, gloss=0.14),
+            Dome(radius=0.08, height=0.62, sweep=110, paint="#f4c81c #e0a810", seeds=110, seed_size=0.014,
                 seed_paint="#f8d430 #f0b810"),
         ),
         forms=("#fbfaf2", "#f8f6e6", "#f6efc8"),
@@ -369,9 +370,9 @@ SPECIES: tuple[Species, ...] = (
         organs=(
             Stamens(count=200, length=0.62, rise=(30, 90), paint="#d8d0f0 a:.4 b", thick=0.017, knob_size=0.0,
                 radius=0.44, height=0.3),
-            Petals(count=12, width=0.36, length=0.8, shape="oval", paint="#3f5a34 c:.4 #8aa878:.75 c", rise=58,
-                curl=42, cup=40, whorls=4, inner_length=0.9, inner_rise=26, radius=0.34, height=-0.42, edge="#5a4a60",
-                gloss=0.08),
+            Petals(count=12, width=0.36, length=0.8, shape="oval", paint="#34502c c:.45 #a8c090:.8 #5a7a50", rise=62,
+                curl=42, cup=40, whorls=4, inner_length=0.9, inner_rise=26, radius=0.34, height=-0.42, edge="#6a4a70",
+                edge_share=0.9, wild=1.6, gloss=0.08),
         ),
         forms=("#9a5ae0 #6a3ac8 #5d7a50", "#8a6ae8 #5a44cc #6a5a60", "#a86ae0 #7a40c0 #4f7048"),
         pose="side", leaf="spiny", size=0.95, places=("garden", "meadow", "rock"),
@@ -645,11 +646,11 @@ SPECIES: tuple[Species, ...] = (
     # 52 primula: notched petals, a yellow eye
     Species(
         organs=(
-            Petals(count=5, width=0.52, shape="fan", paint="#f4b808:.2 #f8d830:.34 a:.46 a", rise=6, cup=10,
+            Petals(count=5, width=0.52, shape="fan", paint="#f4b808:.28 #f8d830:.42 a:.52 a", rise=2, cup=10,
                 notch=0.16, roll=8),
             Dome(radius=0.08, height=0.05, paint="#b8b830"),
         ),
-        habit=Umbel(count=6, spread=50, radius=0.66, size=0.4),
+        habit=Umbel(count=5, spread=56, radius=0.8, size=0.42),
         forms=("#f6ecb0", "#d83a70", "#7a3ac0", "#f8f4f0", "#f4d040", "#e8601c"),
         leaf="oval", places=("soil", "garden", "meadow"), leaf_paint="#3a6a28 #5a8a3a #7aa04a",
     ),

@@ -63,7 +63,7 @@ def petal_cloud(trait: Petals, palette: Palette, spacing: float, rng: np.random.
         return _petal_paint(trait, palette, s, t, rng)
 
     def girth(s: Floats) -> Floats:
-        return 2 * width * _outline(trait.shape, s)
+        return 2 * width * _outline(trait.shape, s) * (1 + trait.ruffle * trait.ruffle_count)
 
     busy = trait.teeth or trait.veins or trait.spots or trait.checks or trait.ruffle
     cloud = cover(_petal_surface(trait, rng), paint, trait.length, girth, spacing, columns=45 if busy else 25)

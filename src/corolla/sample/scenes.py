@@ -45,7 +45,7 @@ def paint_photo(label: int, side: int, rng: np.random.Generator) -> NDArray[np.u
     picture = _distance(far, place, palette, side, light, rng)
     near = [*_heads(head, stands), *(_stem(species, palette, stand, side, rng) for stand in stands if species.stem)]
     picture = _over(picture, paint([*near, _near_leaves(leaf, species, stands, rng)], side, light))
-    if rng.random() < 0.15:
+    if rng.random() < 0.12:
         picture = _over(picture, _before(side, light, rng))
     return _develop(picture, side, rng)
 

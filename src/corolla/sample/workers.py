@@ -10,7 +10,7 @@ multiprocessing: that would import the caller's script again, and fork is unsafe
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from corolla.errors import RunError
 from corolla.sample.plan import Plan, photo, plan
@@ -19,7 +19,7 @@ from corolla.types import SPLITS, Split
 _LENGTH_BYTES = 4
 
 
-def paint_all(wanted: Plan, images: int, workers: int) -> Iterator[bytes]:
+def paint_all(wanted: Plan, images: int, workers: int) -> Generator[bytes]:
     """Yield every photo of a plan, train, val, test; raises RunError where a worker dies."""
     if workers <= 1:
         yield from _share(wanted, 0, 1)
