@@ -331,7 +331,7 @@ def _develop(picture: Floats, side: int, rng: np.random.Generator) -> NDArray[np
     shown += grain + grain[:1]
     image = Image.fromarray(shown.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
     blur = max(0.0, rng.normal(-0.1, 0.6)) * side / 224
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.25 else image)
+    return np.asarray(image.filter(ImageFilter.BoxBlur(blur)) if blur > 0.25 else image)
 
 
 def _film() -> Floats:
