@@ -53,10 +53,11 @@ def train(data: Path, out: Path, settings: TrainSettings, reporter: Reporter = S
     if folder.finished():
         reporter.note(f"this run is finished: its scores stand in {out / 'scores.json'}")
         return metrics.from_json(folder.scores())
-    job = _job(settings, folder, mesh, model, photos, clock, reporter)
+    job, labels = _job(settings, folder, mesh, model, photos, clock, reporter), photos["train"].labels
+    del photos  # resident pixels are on the devices now: the host's copy, half of the memory, can go
     with stop_requested() as stopping:
         restored = job.journal.restore()
-        state, sums = job.put(restored) if restored else (_probe(job, photos["train"]), job.no_sums())
+        state, sums = job.put(restored) if restored else (_probe(job, labels), job.no_sums())
         if settings.epochs > 0 or settings.minutes is not None:
             if not restored:
                 job.journal.save(state, sums, 0)  # the probe took minutes: a kill must not cost it
@@ -105,16 +106,16 @@ def _job(
 # ------------------------------------------------------------------------------------------------ phase one: probe
 
 
-def _probe(job: Job, photos: Photos) -> State:
+def _probe(job: Job, labels: NDArray[np.int32] | None) -> State:
     """Solve the head on frozen features, and score it on features too, which saves a pass over the photos."""
     learned = _features(job, job.train, "train", ("plain", "mirror"))
     judged = _features(job, job.val, "val", ("plain",))
-    assert photos.labels is not None
+    assert labels is not None  # the reader refused a training split without
     with job.journal.clock.section("probe"):
-        head = solve(job.mesh, learned, photos.labels, job.learner.classes)
+        head = solve(job.mesh, learned, labels, job.learner.classes)
     job.learner.model.get_layer("head").set_weights([head.kernel, head.bias])
     state = job.put(job.learner.initial_state())
-    line = _line(head, learned[:, 0], photos.labels)
+    line = _line(head, learned[:, 0], labels)
     job.journal.close_epoch(state, 0, line, head.logits(judged[:, 0]))
     return state
 
