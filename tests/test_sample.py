@@ -241,7 +241,7 @@ def test_kinds_differ_in_more_than_noise() -> None:
     assert (apart.argmin(axis=1) == np.arange(len(kinds))).mean() >= 0.8
 
 
-@pytest.mark.parametrize("side", [16, 33, 95])
+@pytest.mark.parametrize("side", [16, 33, 95, 513])
 def test_any_side_is_painted_whole(side: int) -> None:
     photo = paint_photo(48, side, np.random.default_rng(0))
     assert photo.shape == (side, side, 3)

@@ -2,9 +2,9 @@
 
 Takes: a folder to write, a size, a number of images, a seed. Gives: the folder, and `contact_sheet`, its picture.
 
-The flow: `herbarium` (the 104 kinds in the words of `traits`) -> `organs` (`clouds` of points, in `colours`) -> `blooms`
-(heads) -> `scenes` (photos, through `painting`) -> `plan`, `workers`, `folder` (shards). No photo and no network is
-involved; the pictures are Corolla's own.
+The flow: `herbarium` (the 104 kinds, in the words of `traits`) -> `organs` (`clouds` of points, in `colours`)
+-> `blooms` (heads) -> `scenes` (heads, `leaves` and `backgrounds`, through `painting` and `camera`)
+-> `plan`, `workers`, `folder` (shards). No photo and no network is involved: the pictures are Corolla's own.
 """
 
 from corolla.sample.folder import Summary, write_sample

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from corolla.sample.clouds import Part, placed, turned
 from corolla.sample.colours import Palette
 from corolla.sample.organs import organ_parts, stem_part
-from corolla.sample.traits import Species, Spike, Stamens, Umbel
+from corolla.sample.traits import GOLDEN_DEGREES, Species, Spike, Stamens, Umbel
 
 
 def head_parts(species: Species, palette: Palette, spacing: float, rng: np.random.Generator) -> list[Part]:
@@ -41,7 +41,7 @@ def _umbel(habit: Umbel, species: Species, rng: np.random.Generator) -> tuple[ND
     order = (np.arange(count) + 0.5) / count
     polar = np.rad2deg(np.arccos(1 - order * (1 - np.cos(np.deg2rad(habit.spread)))))
     polar = polar + rng.normal(0, 5, count)
-    azimuth = np.arange(count) * 137.50776 + rng.uniform(0, 360) + rng.normal(0, 10, count)
+    azimuth = np.arange(count) * GOLDEN_DEGREES + rng.uniform(0, 360) + rng.normal(0, 10, count)
     out = turned(azimuth, polar)
     offsets = out[:, :, 2] * (habit.radius * rng.normal(1, 0.05, (count, 1)))
     size = habit.size * rng.normal(1, 0.07, count)

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from corolla.sample.clouds import Cloud, Part, Surface, cover, leaning, moved, part_of, turn
 from corolla.sample.colours import Floats, Palette, mixed
-from corolla.sample.traits import Dome, Organ, Petals, Stamens, Tube
+from corolla.sample.traits import GOLDEN_DEGREES, Dome, Organ, Petals, Stamens, Tube
 
-GOLDEN_DEGREES = 137.50776
 SHAPES = {
     "ray": (0.22, 0.16),
     "oval": (0.60, 0.60),

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Vector = tuple[float, float, float]
+GOLDEN_DEGREES = 137.50776
+"""Turning by this, no leaf ever stands straight above another."""
+
 Pose = Literal["face", "side", "nod"]
 Place = Literal["garden", "meadow", "soil", "rock", "water", "dark", "sky"]
 Leaf = Literal["grass", "strap", "oval", "lance", "round", "heart", "fern", "palm", "spiny", "thread", "pad", "bare"]
@@ -173,7 +176,7 @@ class Spike:
     """Degrees above the horizontal at which florets look, lowest and topmost."""
     bare: float = 0.0
     """Part of the axis, from below, without florets."""
-    turn: float = 137.50776
+    turn: float = GOLDEN_DEGREES
     """Degrees between one floret and the next; 180 puts them in two rows."""
     front: float = 0.0
     """0: all around; 1: all florets turn to the eye's side."""
