@@ -114,13 +114,14 @@ def _heads(head: list[Part], stands: list[Stand]) -> list[Part]:
 
 
 def _stem(species: Species, palette: Palette, stand: Stand, side: int, rng: np.random.Generator) -> Part:
-    spike = isinstance(species.habit, Spike)
+    """The stem from a head to below the picture; that of a nodding head arches over behind it."""
+    spike, nods = isinstance(species.habit, Spike), species.pose == "nod"
     axis = stand.frame[:, 1] if spike else stand.frame[:, 2]
     start = stand.middle - axis * stand.radius * (0.95 if spike else 0.12)
-    bend = start - axis * 0.25 + [0, 0.12 if species.pose == "nod" else -0.05, -0.05]
+    bend = start - axis * 0.25 + ([0, 0.12, -0.3] if nods else [0, -0.05, -0.05])
     end = np.array([start[0] + rng.normal(0, 0.08), -0.62, min(start[2], -0.1)])
-    if species.pose == "nod":
-        end[0] += rng.choice([-0.12, 0.12])
+    if nods:
+        end += [rng.choice([-0.3, 0.3]), 0, -0.6]
     thick = 0.05 * stand.radius * (0.6 if spike else 1.0)
     return stem_part(np.stack([start, bend, end], axis=0), thick, species.stem, palette, _SPACING / (side * FINE))
 
