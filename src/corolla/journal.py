@@ -53,10 +53,9 @@ class Journal:
 
         An epoch must be better to replace the best one, so of equals the earliest stays; epoch 0 is the probe.
         """
-        probabilities = softmax(logits)
-        scores = metrics.score("val", self.labels, probabilities, classes.NAMES, self.skipped)
+        scores = self.score(logits)
         if epoch == 0:
-            self.folder.write_predictions("predictions-probe", self.ids, self.labels, probabilities)
+            self.folder.write_predictions("predictions-probe", self.ids, self.labels, softmax(logits))
         best = scores.macro_f1 > self.position.best_macro_f1
         if best:
             self._keep(state, epoch, scores.macro_f1, logits)
@@ -71,6 +70,10 @@ class Journal:
         self.position.lines.append(line)
         self.folder.write_metrics(self.position.lines)
         self.reporter.epoch(line)
+
+    def score(self, logits: NDArray) -> Scores:
+        """Scores of the validation split by its logits float32[n, classes]."""
+        return metrics.score("val", self.labels, softmax(logits), classes.NAMES, self.skipped)
 
     def _keep(self, state: State, epoch: int, macro_f1: float, logits: NDArray) -> None:
         self.position.best_epoch, self.position.best_macro_f1 = epoch, macro_f1
@@ -107,8 +110,7 @@ class Journal:
     def finish(self) -> Scores:
         """Write predictions.npz and, last of all, scores.json."""
         best = self.folder.best()
-        probabilities = softmax(best.arrays["val_logits"])
-        scores = metrics.score("val", self.labels, probabilities, classes.NAMES, self.skipped)
+        scores, probabilities = self.score(best.arrays["val_logits"]), softmax(best.arrays["val_logits"])
         self.folder.write_predictions("predictions", self.ids, self.labels, probabilities)
         extra = {"epoch": best.number, "gain_over_probe": self._gain(probabilities), "seconds": self.clock.rounded()}
         self.folder.write_scores({**scores.to_json(), **extra})

@@ -131,7 +131,7 @@ def steps_within(seconds: float, step_seconds: float, evaluation_seconds: float,
 
 
 def _measured(job: Job, program: TrainSteps, state: State, sums: Sums) -> tuple[float, float]:
-    """Seconds of a step and of an evaluation. The steps run on copies: training itself has not begun."""
+    """Seconds of a step, and of what ends an epoch. The steps run on copies: training itself has not begun."""
     seconds = 0.0
     with job.journal.clock.section("train"):
         for _ in range(2):  # the first dispatch warms up
@@ -142,7 +142,8 @@ def _measured(job: Job, program: TrainSteps, state: State, sums: Sums) -> tuple[
             seconds = (time.perf_counter() - begin) / (part.last - part.first)
     _evaluate(job, state)  # compiles
     begin = time.perf_counter()
-    _evaluate(job, state)
+    job.journal.score(_evaluate(job, state))
+    job.journal.save(state, sums, 0)  # a fast device closes an epoch more slowly than it trains one
     return seconds, time.perf_counter() - begin
 
 
