@@ -1,5 +1,6 @@
 """Fixtures that several test modules use, and one folder for what XLA compiles."""
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -43,3 +44,33 @@ def real_data() -> Path:
 def tiny_data(tmp_path: Path) -> Path:
     """A data set in the competition's layout: 32 px, 6 of the 104 classes, 24 train, 12 val, 10 test without labels."""
     return write_tiny(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set that is hard enough for scores to mean something (see `flow.write_flowers`)."""
+    from flow import write_flowers
+
+    return write_flowers(tmp_path_factory.mktemp("flowers") / "data")
+
+
+@pytest.fixture(scope="session")
+def finished(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of an uninterrupted training with `flow.SETTINGS`; nobody may change it."""
+    from corolla.train import train
+    from flow import SETTINGS
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(flowers, folder, SETTINGS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def probed(flowers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a probe alone, with another seed; nobody may change it."""
+    from corolla.train import train
+    from flow import PROBE
+
+    folder = tmp_path_factory.mktemp("probed") / "run"
+    train(flowers, folder, dataclasses.replace(PROBE, seed=1))
+    return folder

@@ -1,16 +1,22 @@
-"""What training tests share: a model that compiles in a second, photos that it can learn, and short calls."""
+"""What training tests share: a model that compiles in a second, photos that it can learn, whole runs, short calls."""
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import simplejpeg
 
 from corolla.backend import keras
+from corolla.config import TrainSettings
 from corolla.mesh import copied, make_mesh
 from corolla.optim import AdamW
 from corolla.order import Lanes
+from corolla.reporter import Reporter
 from corolla.step import Learner, State, Sums, empty_sums
-from corolla.types import Photos
+from corolla.types import Example, Photos
+from tiny import TINY_CLASSES, write_shard
 
 SIDE = 8
 COLOURS = ((40, 40, 40), (215, 40, 40), (40, 215, 40), (40, 40, 215), (215, 215, 215))
@@ -67,3 +73,81 @@ def assert_equal_trees(one: Any, other: Any, **tolerance: float) -> None:
             np.testing.assert_allclose(np.asarray(leaf), np.asarray(second), **tolerance)
         else:
             np.testing.assert_array_equal(np.asarray(leaf), np.asarray(second))
+
+
+# --------------------------------------------------------------------------------------------------------- whole runs
+
+SETTINGS = TrainSettings(
+    model="micro",
+    weights="none",
+    image_size=32,
+    batch_size=16,
+    epochs=3,
+    learning_rate=0.001,
+    dropout=0.1,
+    ema=0.5,
+    crop_area=0.9,
+    checkpoint_minutes=0,
+)
+"""Two steps an epoch, the second padded; a checkpoint after each."""
+
+PROBE = dataclasses.replace(SETTINGS, epochs=0)
+SIZES = {"train": 30, "val": 26, "test": 9}
+MIDDLES = ((150, 90, 90), (90, 150, 90), (90, 90, 150), (140, 140, 80), (80, 140, 140), (140, 80, 140))
+
+
+def flower(label: int, seed: int, side: int = 32) -> bytes:
+    """Return a JPEG whose colour tells its label less than half of the time, so that scores are no round numbers."""
+    random = np.random.default_rng(seed)
+    pixels = np.array(MIDDLES[label]) + random.normal(0, 30, 3) + random.normal(0, 20, (side, side, 3))
+    return simplejpeg.encode_jpeg(np.clip(pixels, 0, 255).astype(np.uint8), quality=90)
+
+
+def write_flowers(data: Path) -> Path:
+    """Write SIZES, in two shards each; return the folder."""
+    for place, (split, n) in enumerate(SIZES.items()):
+        labels = [None if split == "test" else i % TINY_CLASSES for i in range(n)]
+        examples = [
+            Example(f"{split}{i:03d}", label, flower(i % TINY_CLASSES, 1000 * place + i))
+            for i, label in enumerate(labels)
+        ]
+        for number, part in enumerate((examples[: n // 2], examples[n // 2 :])):
+            write_shard(data / split, number, part)
+    return data
+
+
+def options(settings: TrainSettings) -> list[str]:
+    """Return the settings as words of the command line."""
+    changed = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != field.default
+    }
+    return [word for name, value in changed.items() for word in ("--" + name.replace("_", "-"), str(value))]
+
+
+class Recorder(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.stages: list[str] = []
+        self.epochs: list[dict[str, Any]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def progress(self, stage: str, done: int, total: int, **figures: float) -> None:
+        self.stages.append(stage)
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        self.epochs.append(line)
+
+
+def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl but for what the clock says."""
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
