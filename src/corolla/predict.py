@@ -55,7 +55,7 @@ def predict(
     ids = judged[0].ids
     _check_ids(judged)
     probabilities = np.mean([_in_order(one, ids) for one in judged], axis=0)
-    sample = sample_submission(judged[0].folder)
+    sample = sample_submission(judged[0].folder) if split == "test" else None
     if sample is not None:
         ids, probabilities = _as_in_sample(sample, ids, probabilities)
     labels = probabilities.argmax(axis=1)
