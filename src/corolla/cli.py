@@ -177,7 +177,8 @@ class Predict:
             _emit({**summary, "checked_against": checked, "skipped_records": made.skipped_records})
             return 0
         beside = f", ids as in {checked}" if checked else ""
-        console.print(f"{len(made.ids)} photos, mean confidence {made.mean_confidence:.3f}{beside}", highlight=False)
+        line = f"{len(made.ids)} photos, mean confidence {made.mean_confidence:.3f}{beside}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
         print(made.path)
         return 0
 
@@ -189,14 +190,24 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit; what goes wrong on purpose is one line on standard error, never a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own log lines say nothing to a user
     try:
-        command = tyro.cli(
-            Command, prog="corolla", description=(corolla.__doc__ or "").splitlines()[0], args=arguments, config=_STYLE
-        )
-        sys.exit(command.run())
+        sys.exit(_run(arguments))
     except CorollaError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from the last checkpoint", 130)
+    except BrokenPipeError:  # `corolla ... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        _fail(f"{error.filename or 'the machine'}: {error.strerror or error}", 1)
+
+
+def _run(arguments: list[str] | None) -> int:
+    description = (corolla.__doc__ or "").splitlines()[0]
+    try:
+        return tyro.cli(Command, prog="corolla", description=description, args=arguments, config=_STYLE).run()
+    finally:
+        sys.stdout.flush()  # here a closed pipe can still be caught
 
 
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)

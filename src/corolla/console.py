@@ -42,7 +42,7 @@ class ConsoleReporter(Reporter):
         self.bar.stop()
 
     def note(self, text: str) -> None:
-        self.console.print(text, style="dim", highlight=False, soft_wrap=True)
+        self.console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         self.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
