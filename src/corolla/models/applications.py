@@ -8,12 +8,10 @@ Keras downloads the ImageNet weights itself, once, into its own folder.
 
 from typing import Any
 
-import keras
-from keras import layers
-
+from corolla.backend import keras
 from corolla.errors import RunError, WishError
 
-# Each as (scale, offset) of layers.Rescaling on RGB, from keras.applications.imagenet_utils.preprocess_input.
+# Each as (scale, offset) of keras.layers.Rescaling on RGB, from keras.applications.imagenet_utils.preprocess_input.
 _TORCH_STD = (0.229, 0.224, 0.225)
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -22,20 +20,20 @@ _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 def _scaled(x: Any, scaling: str) -> Any:
     """Bring pixels from 0..255 into the range the model was trained in."""
     if scaling == "tf":
-        return layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+        return keras.layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
     if scaling == "torch":
         scale = [1 / (255 * std) for std in _TORCH_STD]
         offset = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)]
-        return layers.Rescaling(scale, offset, name="scale")(x)  # pyright: ignore[reportArgumentType]
+        return keras.layers.Rescaling(scale, offset, name="scale")(x)  # pyright: ignore[reportArgumentType]
     if scaling == "caffe":
         offset = [-mean for mean in _CAFFE_MEAN_BGR]
-        return layers.Rescaling(1.0, offset, name="scale")(_bgr(x))  # pyright: ignore[reportArgumentType]
+        return keras.layers.Rescaling(1.0, offset, name="scale")(_bgr(x))  # pyright: ignore[reportArgumentType]
     return x
 
 
 def _bgr(x: Any) -> Any:
     red, green, blue = x[..., 0:1], x[..., 1:2], x[..., 2:3]
-    return layers.Concatenate(name="bgr")([blue, green, red])
+    return keras.layers.Concatenate(name="bgr")([blue, green, red])
 
 
 def backbone(name: str, function: str, scaling: str, image_size: int, weights: str) -> keras.Model:

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
 from numpy.typing import NDArray
 
+from corolla.backend import keras
 from corolla.errors import RunError
 from corolla.models.torch_weights import read_checkpoint
 
@@ -121,20 +120,24 @@ def _blocks(variant: Variant) -> Iterator[tuple[str, Stage]]:
 
 
 def _norm(x: Any, name: str) -> Any:
-    return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_bn")(x)
+    return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{name}_bn")(x)
 
 
 def _relu6(x: Any, name: str) -> Any:
-    return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x)
+    return keras.layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x)
 
 
 def _conv(x: Any, filters: int, name: str, kernel: int = 1, stride: int = 1) -> Any:
-    conv = layers.Conv2D(filters, kernel, stride, "same", use_bias=False, kernel_initializer=_he_normal(), name=name)
+    conv = keras.layers.Conv2D(
+        filters, kernel, stride, "same", use_bias=False, kernel_initializer=_he_normal(), name=name
+    )
     return _norm(conv(x), name)
 
 
 def _depthwise(x: Any, kernel: int, stride: int, name: str) -> Any:
-    conv = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, depthwise_initializer=_he_normal(), name=name)
+    conv = keras.layers.DepthwiseConv2D(
+        kernel, stride, "same", use_bias=False, depthwise_initializer=_he_normal(), name=name
+    )
     return _norm(conv(x), name)
 
 
@@ -146,19 +149,19 @@ def _block(x: Any, stage: Stage, name: str) -> Any:
     x = _relu6(_depthwise(x, stage.kernel, stage.stride, f"{name}_depthwise"), f"{name}_depthwise")
     x = _conv(x, stage.filters, f"{name}_project")
     same_shape = stage.stride == 1 and channels == stage.filters
-    return layers.Add(name=f"{name}_add")([inputs, x]) if same_shape else x
+    return keras.layers.Add(name=f"{name}_add")([inputs, x]) if same_shape else x
 
 
 def backbone(name: str, image_size: int) -> keras.Model:
     """Build the model with random weights: images float[b, s, s, 3] in 0..255 -> pooled features [b, f]."""
     variant = VARIANTS[name]
     inputs = keras.Input((image_size, image_size, 3), name="images")
-    x = layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
+    x = keras.layers.Rescaling(1 / 128, -127 / 128, name="scale")(inputs)
     x = _relu6(_conv(x, variant.stem, "stem", kernel=3, stride=2), "stem")
     for block, stage in _blocks(variant):
         x = _block(x, stage, block)
     x = _relu6(_conv(x, variant.top, "top"), "top")
-    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="pool")(x), name=name)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="pool")(x), name=name)
 
 
 # Weights ----------------------------------------------------------------------------------------------------------
@@ -197,7 +200,7 @@ def load_imagenet(model: keras.Model, name: str) -> None:
 def _fill(layer: keras.Layer, prefix: str, tensors: dict[str, NDArray[Any]]) -> None:
     """PyTorch keeps [out, in, h, w] (depthwise [c, 1, h, w]); Keras [h, w, in, out] (depthwise [h, w, c, 1])."""
     kernel = tensors[f"{prefix}.weight"]
-    order = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
+    order = (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (2, 3, 1, 0)
     layer.set_weights([np.transpose(kernel, order)])
 
 

@@ -7,9 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-import keras
-from keras import layers
-
+from corolla.backend import keras
 from corolla.errors import WishError
 
 HEAD = "head"
@@ -61,7 +59,7 @@ def freeze(model: keras.Model, blocks_trained: int | Literal["all"], batch_norm:
     for position, block in enumerate(ordered):
         learns = position >= len(ordered) - count
         for layer in block.layers:
-            fixed_norm = isinstance(layer, layers.BatchNormalization) and batch_norm == "frozen"
+            fixed_norm = isinstance(layer, keras.layers.BatchNormalization) and batch_norm == "frozen"
             layer.trainable = learns and not fixed_norm
 
 

@@ -16,11 +16,10 @@ from math import prod
 from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
-import keras
 from jax import lax
 from jax import numpy as jnp
-from keras import layers
 
+from corolla.backend import keras
 from corolla.errors import WishError
 
 Strides = tuple[int, int]
@@ -411,7 +410,7 @@ def _convolve(convolution: Any, layer: Any, inputs: Any, kernel: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("corolla")
-class FastDepthwiseConv2D(layers.DepthwiseConv2D):
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """The stock layer with `depthwise` as its convolution under the JAX backend."""
 
     def call(self, inputs: Any) -> Any:
@@ -422,7 +421,7 @@ class FastDepthwiseConv2D(layers.DepthwiseConv2D):
 
 
 @keras.saving.register_keras_serializable("corolla")
-class FastConv2D(layers.Conv2D):
+class Conv2D(keras.layers.Conv2D):
     """The stock layer with `dense` as its convolution under the JAX backend."""
 
     def call(self, inputs: Any) -> Any:
@@ -433,7 +432,7 @@ class FastConv2D(layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable("corolla")
-class FastSeparableConv2D(layers.SeparableConv2D):
+class SeparableConv2D(keras.layers.SeparableConv2D):
     """The stock layer with `depthwise` and `dense` as its convolutions under the JAX backend."""
 
     def call(self, inputs: Any) -> Any:
@@ -447,15 +446,15 @@ class FastSeparableConv2D(layers.SeparableConv2D):
 def _fast_class(layer: keras.Layer) -> type[keras.Layer] | None:
     """The class that replaces a stock layer, or None where the fast form does not do what the layer does."""
     kind = type(layer)
-    if kind not in (layers.DepthwiseConv2D, layers.Conv2D, layers.SeparableConv2D):
+    if kind not in (keras.layers.DepthwiseConv2D, keras.layers.Conv2D, keras.layers.SeparableConv2D):
         return None
     plain = layer.data_format == "channels_last" and set(layer.dilation_rate) == {1}
     plain = plain and layer.padding in ("same", "valid")
-    if kind is layers.Conv2D:
-        return FastConv2D if plain and layer.groups == 1 else None
+    if kind is keras.layers.Conv2D:
+        return Conv2D if plain and layer.groups == 1 else None
     if not plain or layer.depth_multiplier != 1:
         return None
-    return FastDepthwiseConv2D if kind is layers.DepthwiseConv2D else FastSeparableConv2D
+    return DepthwiseConv2D if kind is keras.layers.DepthwiseConv2D else SeparableConv2D
 
 
 def _clone_layer(layer: keras.Layer) -> keras.Layer:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from corolla.errors import WishError, nearest
 
 if TYPE_CHECKING:
-    import keras
+    from corolla.backend import keras
 
 Weights = Literal["imagenet", "none"]
 DEFAULT = "efficientnet_lite0"
@@ -148,9 +148,9 @@ def classifier(
     The last layer is a Dense named "head"; its output is float32 under any dtype policy, because the loss needs it.
     Raises what `backbone` raises.
     """
-    from keras import Model, layers
+    from corolla.backend import keras
 
     features = backbone(name, image_size, weights)
-    x = layers.Dropout(dropout, name="dropout")(features.output)
-    logits = layers.Dense(classes, dtype="float32", name="head")(x)
-    return Model(features.input, logits, name=features.name)
+    x = keras.layers.Dropout(dropout, name="dropout")(features.output)
+    logits = keras.layers.Dense(classes, dtype="float32", name="head")(x)
+    return keras.Model(features.input, logits, name=features.name)
