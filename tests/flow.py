@@ -103,16 +103,16 @@ def flower(label: int, seed: int, side: int = 32) -> bytes:
     return simplejpeg.encode_jpeg(np.clip(pixels, 0, 255).astype(np.uint8), quality=90)
 
 
-def write_flowers(data: Path) -> Path:
-    """Write SIZES, in two shards each; return the folder."""
+def write_flowers(data: Path, side: int = 32) -> Path:
+    """Write SIZES photos, side x side, in two shards a split; return the folder."""
     for place, (split, n) in enumerate(SIZES.items()):
         labels = [None if split == "test" else i % TINY_CLASSES for i in range(n)]
         examples = [
-            Example(f"{split}{i:03d}", label, flower(i % TINY_CLASSES, 1000 * place + i))
+            Example(f"{split}{i:03d}", label, flower(i % TINY_CLASSES, 1000 * place + i, side))
             for i, label in enumerate(labels)
         ]
         for number, part in enumerate((examples[: n // 2], examples[n // 2 :])):
-            write_shard(data / split, number, part)
+            write_shard(data / split, number, part, side)
     return data
 
 

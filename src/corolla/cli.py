@@ -5,6 +5,7 @@ Each verb is a dataclass whose fields are its options and whose `run` calls the 
 Heavy modules are imported inside `run`, so `corolla --help` costs no import of JAX.
 """
 
+import io
 import json
 import os
 import sys
@@ -189,6 +190,9 @@ Command = Sample | Check | Train | Evaluate | Predict
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit; what goes wrong on purpose is one line on standard error, never a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own log lines say nothing to a user
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path or name that a terminal cannot show ends no command
     try:
         sys.exit(_run(arguments))
     except CorollaError as error:
