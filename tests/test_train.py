@@ -13,14 +13,24 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
 from corolla import checkpoint, loop, run
+from corolla.backend import keras
 from corolla.errors import CorollaError, DataError, RunError, WishError
+from corolla.images import load_split
 from corolla.interrupt import InterruptedRunError
+from corolla.mesh import copied, make_mesh
+from corolla.network import build
+from corolla.optim import AdamW
+from corolla.order import Lanes, epoch_order
+from corolla.records.shards import find_split
+from corolla.resident import ResidentFeed
 from corolla.run import RunFolder
+from corolla.step import Learner, State, empty_sums, train_steps
 from corolla.train import train
 from flow import PROBE, SETTINGS, SIZES, Recorder, options, without_seconds
 
@@ -164,6 +174,34 @@ def test_stopped_after_every_step_it_ends_the_same(flowers, finished, resumed_at
     assert reporter.notes[-2].startswith("resuming at epoch ")
     assert "features of train" not in reporter.stages  # the probe is not made twice
     assert_same_run(folder, finished)
+
+
+def test_the_loop_does_what_its_parts_say(flowers, finished, stopped):
+    """From the first checkpoint: every epoch in its own order, one dispatch each, ends at the run's last checkpoint."""
+    data = load_split(find_split(flowers, "train"), labels="need")
+    mesh, lanes = make_mesh(), Lanes(len(data), SETTINGS.batch_size)
+    keras.utils.set_random_seed(SETTINGS.seed)
+    model, _ = build(SETTINGS, 104, mesh)
+    optimizer = AdamW(SETTINGS.learning_rate, SETTINGS.warmup, SETTINGS.weight_decay, SETTINGS.ema)
+    learner = Learner(
+        model, optimizer, SETTINGS.image_size, SETTINGS.label_smoothing, SETTINGS.crop_area, SETTINGS.flip
+    )
+    blank = learner.initial_state()
+    optimizer.total_steps.assign(LAST_STEP)
+    groups = checkpoint.load(stopped[1] / "checkpoints" / "step-00000000").arrays
+    state = State(*([groups[f"{name}/{i}"] for i in range(len(getattr(blank, name)))] for name in State._fields))
+    place = [variable is optimizer.total_steps for variable in optimizer.variables].index(True)
+    state.optimizer[place] = np.int32(LAST_STEP)
+    program, feed = train_steps(learner, mesh), ResidentFeed(mesh, lanes, data)
+    for number, line in enumerate(RunFolder(finished).metrics()[1:], 1):
+        feed.start(epoch_order(lanes, SETTINGS.seed, number))
+        given = jax.device_put((state, empty_sums(104)), copied(mesh))
+        state, sums = jax.device_get(program(*given, *feed.take(0, STEPS)))
+        assert line["train_loss"] == float(sums.loss) / 30
+    last = RunFolder(finished).newest_checkpoint()[0].arrays
+    for name in State._fields:
+        for i, value in enumerate(getattr(state, name)):
+            np.testing.assert_array_equal(value, last[f"{name}/{i}"], err_msg=f"{name}/{i}")
 
 
 def test_a_damaged_checkpoint_costs_a_step_and_nothing_else(flowers, finished, resumed_at):
