@@ -6,6 +6,8 @@ Gives: `backbone`: a functional keras.Model, images float[b, s, s, 3] in 0..255 
 Keras downloads the ImageNet weights itself, once, into its own folder.
 """
 
+import os
+import re
 from typing import Any
 
 from corolla.backend import keras
@@ -43,23 +45,27 @@ def backbone(name: str, function: str, scaling: str, image_size: int, weights: s
     """
     inputs = keras.Input((image_size, image_size, 3), name="images")
     chosen = None if weights == "none" else weights
-    shared = {"include_top": False, "pooling": "avg", "weights": chosen, "input_tensor": _scaled(inputs, scaling)}
+    shape = (image_size, image_size, 3)  # given beside the tensor, so that Keras refuses a size before it builds
+    shared = {"include_top": False, "pooling": "avg", "weights": chosen, "input_shape": shape}
     try:
-        model = getattr(keras.applications, function)(**shared)
-    except OSError as error:
-        raise RunError(_offline(name, error)) from error
-    except Exception as error:
-        if "URL fetch failure" in str(error):
+        model = getattr(keras.applications, function)(**shared, input_tensor=_scaled(inputs, scaling))
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise WishError(f"{name} cannot be built at {image_size} px: {reason}") from error
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        if isinstance(error, OSError) or "URL fetch failure" in str(error):
             raise RunError(_offline(name, error)) from error
-        if isinstance(error, ValueError):
-            raise WishError(f"{name} cannot be built at {image_size} px: {_one_line(error)}") from error
         raise
     return keras.Model(model.inputs, model.outputs[0], name=name)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _offline(name: str, error: Exception) -> str:
-    return f"{name}: its weights could not be had: {_one_line(error)}."
+    """Say which file is missing and where Keras looks for it."""
+    reason = " ".join(str(error).split())
+    file = re.search(r"[\w.-]+\.(?:h5|keras)\b", reason)
+    folder = os.environ.get("KERAS_HOME", "~/.keras")
+    what = file.group() if file else "the file"
+    return (
+        f"{name}: its weights could not be had: {reason.rstrip('.')}. "
+        f"Put {what} into {folder}/models yourself, or wish weights 'none'."
+    )

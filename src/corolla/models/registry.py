@@ -124,10 +124,11 @@ def backbone(name: str, image_size: int | None = None, weights: Weights = "image
     _check(known, size, weights)
     from corolla.models.lowering import fast_on_cpu
 
-    return fast_on_cpu(_stock_backbone(known, size, weights))
+    return fast_on_cpu(stock_backbone(known, size, weights))
 
 
-def _stock_backbone(known: Entry, size: int, weights: Weights) -> keras.Model:
+def stock_backbone(known: Entry, size: int, weights: Weights) -> keras.Model:
+    """Build what `backbone` builds out of stock Keras layers alone: for comparisons."""
     if known.function:
         from corolla.models import applications
 

@@ -1,0 +1,176 @@
+"""Names without Keras, models by name, and which of their layers learn."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from corolla.backend import keras
+from corolla.errors import RunError, WishError
+from corolla.models import applications, freeze, lowering, registry
+
+
+def test_names_are_known_without_keras_or_jax():
+    code = (
+        "import sys; from corolla.models import registry; names = registry.names();"
+        "assert names[0] == registry.DEFAULT == 'efficientnet_lite0' and 'mobilenet_v2' in names;"
+        "assert registry.entry('MobileNetV2').image_size == 224;"
+        "assert not {'jax', 'keras'} & set(sys.modules), 'imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_classifier_of_keras_is_known_and_every_known_one_is_there():
+    known = {registry.entry(name).function for name in registry.names()} - {""}
+    there = {name for name, thing in vars(keras.applications).items() if callable(thing) and name[0].isupper()}
+    assert known == there
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("efficientnet_lite3", "No model is called 'efficientnet_lite3' (did you mean 'efficientnet_lite2'?)."),
+        ("MobileNetV9", "No model is called 'MobileNetV9' (did you mean 'MobileNetV2'?)."),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest(name, message):
+    with pytest.raises(WishError) as raised:
+        registry.entry(name)
+    assert str(raised.value).startswith(f"{message} Known: efficientnet_lite0, efficientnet_lite1,")
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"weights": "imagnet"}, "weights must be 'imagenet' or 'none', not 'imagnet' (did you mean 'imagenet'?)."),
+        ({}, "micro has no trained weights: wish weights 'none' with it."),
+        ({"weights": "none", "image_size": 7}, "image_size must be at least 8 px, not 7."),
+    ],
+)
+def test_wishes_that_make_no_sense(wish, message):
+    with pytest.raises(WishError) as raised:
+        registry.backbone("micro", **wish)
+    assert str(raised.value) == message
+
+
+@pytest.fixture(scope="module")
+def micro():
+    return registry.classifier("micro", classes=5, image_size=None, weights="none")
+
+
+def test_a_classifier_gives_float32_logits_for_pixels(micro):
+    assert micro.input_shape == (None, 32, 32, 3) and micro.output_shape == (None, 5)
+    head = micro.layers[-1]
+    assert head.name == "head" and isinstance(head, keras.layers.Dense)
+    assert head.compute_dtype == "float32" and head.activation is keras.activations.linear
+    assert isinstance(micro.get_layer("stem"), lowering.Conv2D)
+
+
+def test_the_head_is_float32_under_any_policy():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = registry.classifier("micro", classes=5, image_size=16, weights="none")
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("stem").compute_dtype == "bfloat16" and model.get_layer("stem").variable_dtype == "float32"
+    assert model.output.dtype == "float32"
+
+
+def test_random_weights_follow_keras_seed():
+    def kernel(seed):
+        keras.utils.set_random_seed(seed)
+        return np.asarray(registry.backbone("micro", 16, "none").get_layer("block3a_depthwise").kernel)
+
+    one, again, other = kernel(1), kernel(1), kernel(2)
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert abs(one.std() - np.sqrt(2 / 25)) < 0.02  # fan-in of a 5x5 depthwise kernel is 25
+
+
+# Which layers learn -----------------------------------------------------------------------------------------------
+
+
+def test_blocks_are_in_order_and_leave_the_head_out(micro):
+    assert [block.name for block in freeze.blocks(micro)] == ["stem", "block1a", "block2a", "block3a", "top"]
+    layers = [layer for block in freeze.blocks(micro) for layer in block.layers]
+    assert [*layers, micro.get_layer("head")] == [layer for layer in micro.layers if layer.weights]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_norm", "learning"),
+    [
+        (0, "batch", {"head"}),
+        (1, "frozen", {"top", "head"}),
+        (1, "batch", {"top", "top_bn", "head"}),
+        ("all", "frozen", None),
+        ("all", "batch", None),
+    ],
+)
+def test_freeze_sets_which_layers_learn(micro, count, batch_norm, learning):
+    freeze.freeze(micro, count, batch_norm)
+    found = {v.path.split("/")[0] for v in micro.trainable_variables}
+    if learning is None:
+        weighted = {layer.name for layer in micro.layers if layer.weights}
+        learning = {name for name in weighted if batch_norm == "batch" or not name.endswith("_bn")}
+    assert found == learning
+
+
+def test_frozen_normalisation_updates_nothing(micro):
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+
+    @jax.jit
+    def fixed_after(trained, fixed):
+        return micro.stateless_call(trained, fixed, images, training=True)[1]
+
+    for mode, moves in (("frozen", False), ("batch", True)):
+        freeze.freeze(micro, "all", mode)
+        before = {v.path: v.value for v in micro.non_trainable_variables}
+        after = fixed_after([v.value for v in micro.trainable_variables], list(before.values()))
+        changed = [path for path, value in zip(before, after, strict=True) if not np.array_equal(before[path], value)]
+        assert bool([path for path in changed if "_bn/moving" in path]) == moves
+
+
+@pytest.mark.parametrize("count", [-1, 6, "some", 1.0])
+def test_a_number_of_blocks_the_model_has_not(micro, count):
+    with pytest.raises(WishError, match=rf"^blocks_trained must be 'all' or 0 to 5 for micro, not {count!r}\.$"):
+        freeze.freeze(micro, count, "frozen")
+
+
+def test_an_unknown_way_to_normalise(micro):
+    with pytest.raises(WishError, match=r"^batch_norm must be 'frozen' or 'batch', not 'none'\.$"):
+        freeze.freeze(micro, 0, "none")
+
+
+# keras.applications -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scaling", "module"), [("tf", "mobilenet_v2"), ("torch", "densenet"), ("caffe", "resnet50"), ("none", "convnext")]
+)
+def test_pixels_are_scaled_as_keras_scales_them(scaling, module):
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype(np.float32)
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, applications._scaled(inputs, scaling)) if scaling != "none" else (lambda x: x)
+    wanted = getattr(keras.applications, module).preprocess_input(pixels.copy())
+    np.testing.assert_allclose(np.asarray(model(pixels)), wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_weights_that_cannot_be_had_are_explained(monkeypatch):
+    def offline(**_):
+        raise Exception("URL fetch failure on https://there/x.h5: None -- [Errno -2] Name or service not known")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    with pytest.raises(RunError) as raised:
+        registry.backbone("mobilenet_v2")
+    assert str(raised.value) == (
+        "mobilenet_v2: its weights could not be had: URL fetch failure on https://there/x.h5: None -- [Errno -2] Name "
+        "or service not known. Put x.h5 into ~/.keras/models yourself, or wish weights 'none'."
+    )
+
+
+def test_a_size_that_a_model_cannot_take_is_a_wish():
+    with pytest.raises(WishError, match=r"^inception_v3 cannot be built at 32 px: Input size must be at least 75x75"):
+        registry.backbone("inception_v3", 32, "none")
