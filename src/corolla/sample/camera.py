@@ -19,13 +19,18 @@ def develop(picture: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     side = picture.shape[1]
     balance = np.exp(rng.normal(0, (0.06, 0.02, 0.07)) + rng.normal(0.05, 0.13)).astype(np.float32)
     line = np.linspace(-1, 1, side, dtype=np.float32) ** 2
-    vignette = 1 - np.float32(rng.uniform(0.0, 0.18)) * (line[:, None] + line)
-    exposed = picture * balance[:, None, None] * vignette
+    vignette = 1024 - np.float32(1024 * rng.uniform(0.0, 0.18)) * (line[:, None] + line)
     film = _film()
-    shown = film.take(np.minimum(exposed * np.float32(1024), len(film) - 1).astype(np.int32))
-    grain = _grain(side, rng) * np.float32(rng.uniform(0.4, 3.0))
-    shown += grain + grain[:1]  # mostly of brightness, a little of colour
-    image = Image.fromarray(shown.clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy())
+    exposed = picture * vignette
+    exposed *= balance[:, None, None]
+    np.clip(exposed, 0, len(film) - 1, out=exposed)
+    shown = film.take(exposed.astype(np.int32))
+    shown += _grain(side, rng) * np.float32(rng.uniform(0.4, 3.0))
+    np.clip(shown, 0, 255, out=shown)
+    pixels = np.empty((side, side, 3), np.uint8)
+    for channel in range(3):
+        pixels[:, :, channel] = shown[channel]
+    image = Image.fromarray(pixels)
     blur = max(0.0, rng.normal(-0.1, 0.6)) * side / 224
     return np.asarray(image.filter(ImageFilter.BoxBlur(blur)) if blur > 0.25 else image)
 
@@ -41,9 +46,9 @@ def _film() -> Floats:
 
 @cache
 def _grain_sheet(tiles: int) -> Floats:
-    """Normal noise float32[3, n, n]; drawing it anew for each photo would take a tenth of the photo's time."""
+    """Noise float32[3, n, n], mostly of brightness; drawn once, as it would take a tenth of each photo's time."""
     sheet = np.random.default_rng(20).standard_normal((3, _GRAIN_PX, _GRAIN_PX), np.float32)
-    return np.tile(sheet, (1, tiles, tiles))
+    return np.tile(sheet + sheet[:1], (1, tiles, tiles))
 
 
 def _grain(side: int, rng: np.random.Generator) -> Floats:

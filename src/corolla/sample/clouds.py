@@ -117,8 +117,11 @@ def moved(part: Part, frame: NDArray, shift: NDArray) -> Part:
 
 
 def thinned(part: Part, step: int) -> Part:
-    """Keep every `step`-th point: enough for a smaller or a blurred copy."""
-    points, normals, colours = (np.ascontiguousarray(values[:, ::step]) for values in part.cloud[:3])
+    """Keep about every `step`-th point: enough for a smaller or a blurred copy."""
+    steps = np.arange(max(1, part.cloud.points.shape[1] // step))
+    keep = steps * step + steps * 5 % step  # uneven, or rows as long as the step would leave stripes
+    keep = np.minimum(keep, part.cloud.points.shape[1] - 1)
+    points, normals, colours = (values.take(keep, axis=1) for values in part.cloud[:3])
     return part._replace(cloud=part.cloud._replace(points=points, normals=normals, colours=colours))
 
 

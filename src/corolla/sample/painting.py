@@ -138,7 +138,8 @@ def _lit(part: Part, cosines: tuple[Floats, Floats], index: NDArray[np.int64], l
     colour = cloud.colours.take(point, axis=1)
     if cloud.under_share:
         colour += (cloud.under[:, None] - colour) * ((to_eye < 0) * np.float32(cloud.under_share))
-    colour *= part.tints.T.take(copy, axis=1)
+    grey = bool((part.tints == part.tints[:, :1]).all())
+    colour *= part.tints[:, 0].take(copy) if grey else part.tints.T.take(copy, axis=1)
     facing = np.copysign(np.float32(1), to_eye) * to_light
     # a wrapped cosine: light scatters inside a petal, so its dark side begins late and is never black
     direct = np.maximum(np.float32(0.72) * facing + np.float32(0.28), 0)

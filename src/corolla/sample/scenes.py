@@ -135,8 +135,9 @@ def _near_leaves(leaf: Part, species: Species, stands: list[Stand], rng: np.rand
 
 # ---------------------------------------------------------------------------------------------------------- distance
 
-_FAR_STEP = 5
-"""Far things are painted at half the size and blurred, so every fifth point of theirs is enough."""
+_FAR_SHRINK = 3
+_FAR_STEP = 6
+"""What is far is blurred anyway: it is painted at a third of the size, from every sixth point."""
 
 
 def _far_leaves(leaf: Part, species: Species, rng: np.random.Generator) -> list[Part]:
@@ -158,21 +159,21 @@ def _far_head(head: list[Part], species: Species, stands: list[Stand], rng: np.r
 def _distance(
     far: list[Part], place: Place, palette: Palette, side: int, light: Light, rng: np.random.Generator
 ) -> Floats:
-    """Paint all that is out of focus behind the heads, at half size: float32[3, side, side]."""
-    half = max(8, side // 2)
-    picture = background(place, palette, half, light, rng)
-    picture = _over(picture, _soft(paint(far, half, light, fine=1, shadows=False), rng))
+    """Paint all that is out of focus behind the heads, small: float32[3, side, side]."""
+    small = max(8, -(-side // _FAR_SHRINK))
+    picture = background(place, palette, small, light, rng)
+    picture = _over(picture, _soft(paint(far, small, light, fine=1, shadows=False), rng))
     return np.stack([_enlarged(plane, side) for plane in picture])
 
 
 def _before(side: int, light: Light, rng: np.random.Generator) -> Layer:
     """A blurred blade or leaf between the flower and the lens."""
-    half = max(8, side // 2)
+    small = max(8, -(-side // _FAR_SHRINK))
     kind = str(rng.choice(["grass", "strap", "oval"]))
-    leaf = leaf_part(kind, "#2f5a22 #4f8033 #6d9a45", _spacing(half, 0.6), rng)
+    leaf = leaf_part(kind, "#2f5a22 #4f8033 #6d9a45", _spacing(small, 0.6), rng)
     edge = rng.choice([-1, 1]) * rng.uniform(0.2, 0.55)
     frame = spin(np.array([rng.normal(90, 25)])) * rng.uniform(0.35, 0.85)
-    layer = paint([placed(leaf, frame, np.array([[edge, -0.58, 0.8]]))], half, light, fine=1, shadows=False)
+    layer = paint([placed(leaf, frame, np.array([[edge, -0.58, 0.8]]))], small, light, fine=1, shadows=False)
     blurred = _soft(layer, rng)
     return Layer(np.stack([_enlarged(plane, side) for plane in blurred.colour]), _enlarged(blurred.cover, side))
 
@@ -183,7 +184,7 @@ def _enlarged(plane: Floats, side: int) -> Floats:
 
 def _soft(layer: Layer, rng: np.random.Generator) -> Layer:
     """Put a layer out of focus."""
-    size = 1 + 2 * round(rng.uniform(0.6, 2.6) * len(layer.cover) / 112)
+    size = 1 + 2 * int(np.ceil(rng.uniform(0.4, 2.2) * len(layer.cover) / 112))
     planes = np.concatenate([layer.colour, layer.cover[None]])
     for axis in (1, 2, 1, 2):
         planes = uniform_filter1d(planes, size, axis=axis)
@@ -191,4 +192,7 @@ def _soft(layer: Layer, rng: np.random.Generator) -> Layer:
 
 
 def _over(picture: Floats, layer: Layer) -> Floats:
-    return picture * (1 - layer.cover) + layer.colour
+    """Lay a layer over a picture, in place."""
+    picture *= 1 - layer.cover
+    picture += layer.colour
+    return picture
