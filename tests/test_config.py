@@ -67,7 +67,8 @@ def test_the_text_of_a_range_error():
 
 
 def test_every_number_has_a_range():
-    numbers = {field.name for field in dataclasses.fields(TrainSettings) if field.type in (int, int | None, float, float | None)}
+    kinds = (int, int | None, float, float | None)
+    numbers = {field.name for field in dataclasses.fields(TrainSettings) if field.type in kinds}
     assert numbers == {name for name, *_ in config._RANGES}
 
 

@@ -36,9 +36,9 @@ class AdamW(keras.optimizers.AdamW):
         self.total_steps = keras.Variable(1, shape=(), dtype="int32", trainable=False, name="total_steps")  # tracked
         self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
 
-    def build(self, variables: list) -> None:
+    def build(self, var_list: list) -> None:
         """Create the optimizer's variables; the averages start at the weights themselves, not at Keras' zeros."""
-        super().build(variables)
+        super().build(var_list)
         for variable, average in zip(
             variables, self._model_variables_moving_average if self.use_ema else (), strict=False
         ):
