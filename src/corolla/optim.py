@@ -39,10 +39,9 @@ class AdamW(keras.optimizers.AdamW):
     def build(self, var_list: list) -> None:
         """Create the optimizer's variables; the averages start at the weights themselves, not at Keras' zeros."""
         super().build(var_list)
-        for variable, average in zip(
-            variables, self._model_variables_moving_average if self.use_ema else (), strict=False
-        ):
-            average.assign(variable)
+        if self.use_ema:
+            for variable, average in zip(var_list, self._model_variables_moving_average, strict=True):
+                average.assign(variable)
 
     def _get_current_learning_rate(self) -> Any:
         done = ops.cast(self.iterations, "float32") + 1
