@@ -193,9 +193,10 @@ def _kernel_gradient(
             shifted = _window(padded, (i, j), (rows.out, wide), strides)
             yield shifted.reshape(shape) * cotangent.reshape(shape)
 
-    sums = [_reduce_together(list(products(i)), axis=3) for i in range(rows.kernel)]
-    totals = [[_column_sums(each) for each in row] for row in lax.optimization_barrier(sums)]
-    return jnp.stack([jnp.concatenate(row) for row in totals])[..., None]
+    sums = [total for i in range(rows.kernel) for total in _reduce_together(list(products(i)), axis=3)]
+    # One product for all taps: one for each runs no faster, and XLA takes half a second longer over every layer.
+    together = _column_sums(jnp.concatenate([each.reshape(-1, x.shape[3]) for each in sums], axis=1))
+    return together.reshape(kernel.shape)
 
 
 def _reduce_together(operands: list[jax.Array], axis: int) -> list[jax.Array]:
@@ -208,9 +209,8 @@ def _reduce_together(operands: list[jax.Array], axis: int) -> list[jax.Array]:
 
 
 def _column_sums(x: jax.Array) -> jax.Array:
-    """[..., c] -> [1, c]: as a product with ones, which runs at the speed of the memory."""
-    flat = x.reshape(-1, x.shape[-1])
-    return lax.dot(jnp.ones((1, flat.shape[0]), flat.dtype), flat)
+    """[n, c] -> [1, c]: as a product with ones, which runs at the speed of the memory."""
+    return lax.dot(jnp.ones((1, x.shape[0]), x.dtype), x)
 
 
 def _fast_depthwise_gradients(
