@@ -30,14 +30,15 @@ def told(images: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(left_and_right(), MESH, SIDE, ("plain", "mirror"))
+    return Predictor(left_and_right(), MESH, SIDE)
 
 
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 23])
 def test_every_record_once_in_order_by_both_views(predictor, n, resident):
     data = photos(n)
-    seen = predictor(Values([], []), make_feed(MESH, Lanes(n, 4), data, resident))
+    feed = make_feed(MESH, Lanes(n, 4), data, resident)
+    seen = predictor(Values([], []), feed, views=("plain", "mirror"))
     assert seen.shape == (n, 2, 2) and seen.dtype == np.float32
     np.testing.assert_allclose(seen[:, 0], told(data.images), rtol=1e-6)
     np.testing.assert_allclose(seen[:, 1], told(np.flip(data.images, axis=2)), rtol=1e-6)

@@ -1,10 +1,24 @@
 """The devices: one axis, two shardings, and what a device can hold."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
 
-from corolla.mesh import compute_dtype, copied, describe, free_bytes, make_mesh, split
+from corolla.mesh import (
+    compiler_options,
+    compute_dtype,
+    copied,
+    cores,
+    describe,
+    free_bytes,
+    make_mesh,
+    mesh_for,
+    split,
+)
 
 
 class Device:
@@ -28,7 +42,7 @@ def test_one_axis_over_all_devices():
     mesh = make_mesh()
     assert mesh.axis_names == ("data",) and mesh.size == len(jax.devices())
     assert set(mesh.axis_types) == {jax.sharding.AxisType.Auto}
-    assert describe(mesh) == f"{mesh.size} CPU"
+    assert describe(mesh) == ("CPU" if mesh.size == 1 else f"{mesh.size} CPU cores")
 
 
 def test_shardings():
@@ -62,3 +76,49 @@ def test_free_bytes():
     assert host > 2**20
     assert 0.5 < free_bytes(Devices(*[Device("cpu")] * 8)) / host < 2
     assert describe(Devices(*[Device("tpu")] * 8)) == "8 tpu v9"
+
+
+# ------------------------------------------------------------------------------------------------- the cores of a CPU
+
+TELL = "import jax; from corolla.mesh import make_mesh; print(make_mesh().size)"
+
+
+def told(program: str = TELL, **environment: str) -> int:
+    """The number that a program of its own prints."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
+    line = [sys.executable, "-c", program]
+    return int(subprocess.run(line, env=kept | environment, capture_output=True, text=True, check=True).stdout)
+
+
+def test_a_device_for_each_core():
+    assert told() == cores()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, {"JAX_NUM_CPU_DEVICES": "3"}],
+)
+def test_who_asks_for_a_number_of_devices_gets_it(environment):
+    assert told(**environment) == 3
+
+
+def test_where_jax_has_begun_its_devices_are_taken():
+    assert told(TELL.replace("import jax;", "import jax; jax.devices();")) == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch_size", "divides", "wanted"),
+    [(8, 32, False, 8), (6, 32, False, 6), (6, 32, True, 4), (7, 8, False, 4), (8, 3, False, 3), (8, 1, True, 1)],
+)
+def test_as_many_cores_as_the_batch_keeps_busy(devices, batch_size, divides, wanted):
+    """7 cores and 8 images: one of them does two, and 4 cores that do two each are as fast."""
+    program = TELL.replace("make_mesh", "mesh_for").replace("mesh_for()", f"mesh_for({batch_size}, {divides})")
+    assert told(program, JAX_NUM_CPU_DEVICES=str(devices)) == wanted
+
+
+def test_xla_is_told_something_on_a_cpu_alone():
+    assert compiler_options(Devices(Device("tpu"))) is None
+    assert compiler_options(Devices(Device("cpu")))["xla_cpu_multi_thread_eigen"] is True
+    assert compiler_options(Devices(*[Device("cpu")] * 2))["xla_cpu_multi_thread_eigen"] is False
+    options = compiler_options(mesh_for(4))
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2  # XLA refuses an option that it does not know

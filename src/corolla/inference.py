@@ -7,7 +7,7 @@ Gives: float32[n, views, outputs] on the host, in the order of the records; padd
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -15,16 +15,20 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from corolla.backend import keras
+from corolla.mesh import copied, platform
 from corolla.order import sequential
-from corolla.resident import Feed
-from corolla.step import View, predict_steps
+from corolla.resident import Feed, Part
+from corolla.step import predict_steps
+
+View = Literal["plain", "mirror"]
+"""How an image is looked at."""
 
 Progress = Callable[[int, int], None]
 """Called with (records done, records in all)."""
 
 IMAGES_A_DISPATCH = {"cpu": 256}
 """Images in one dispatch, by platform: on a CPU often enough for a progress bar."""
-IMAGES_A_DISPATCH_ELSEWHERE = 16_384
+IMAGES_A_DISPATCH_ELSEWHERE = 2_048
 
 
 def silent(done: int, total: int) -> None:
@@ -40,42 +44,57 @@ class Values:
 
 
 class Predictor:
-    """A model compiled once for one shape of split; called with any values and any feed of that shape."""
+    """A model compiled once for one shape of batch; called with any values, any feed of that shape, any views."""
 
-    def __init__(self, model: keras.Model, mesh: Mesh, image_size: int, views: Sequence[View] = ("plain",)) -> None:
-        self.model, self.mesh, self.image_size, self.views = model, mesh, image_size, tuple(views)
+    def __init__(self, model: keras.Model, mesh: Mesh, image_size: int) -> None:
+        self.mesh = mesh
         self.compile_seconds = 0.0
-        self._compiled: dict[Any, Any] = {}
+        self._program = predict_steps(model, mesh, image_size)
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._cut = jax.jit(_cut, static_argnums=2)
 
-    def __call__(self, values: Values, feed: Feed, progress: Progress = silent) -> NDArray[np.float32]:
+    def __call__(
+        self, values: Values, feed: Feed, progress: Progress = silent, views: Sequence[View] = ("plain",)
+    ) -> NDArray[np.float32]:
         """Outputs for every record of the feed: float32[n, views, outputs]."""
-        lanes = feed.lanes
+        lanes, rows, first = feed.lanes, [], 0
         at_most = self._steps_a_dispatch(lanes.batch_size, lanes.steps)
+        on_devices = jax.device_put((values.trainable, values.non_trainable), copied(self.mesh))
         feed.start(sequential(lanes))
-        rows, first = [], 0
         while first < lanes.steps:
             part = feed.take(first, min(first + at_most, lanes.steps))
-            arguments = (values.trainable, values.non_trainable, *part)
-            done = part.last - part.first
-            rows.append(np.asarray(self._program(at_most, arguments)(*arguments))[:done])
-            first += done
+            rows.append(self._outputs(on_devices, part, at_most, views))
+            first += part.last - part.first
             progress(min(first * lanes.batch_size, lanes.n), lanes.n)
         return lanes.flatten(np.moveaxis(np.concatenate(rows), 0, 1))
 
+    def _outputs(self, values: tuple, part: Part, at_most: int, views: Sequence[View]) -> NDArray[np.float32]:
+        """Outputs of the steps of one part: float32[steps, lanes, views, outputs]."""
+        images = part.pixels.images
+        skipped = 0
+        if images.shape[1] > at_most:  # a cut is a copy of a few images; a program for every shape would be compiled
+            skipped = min(part.first, images.shape[1] - at_most)
+            images = self._cut(images, skipped, at_most)
+        first, last = np.int32(part.first - skipped), np.int32(part.last - skipped)
+        seen = [self._run(*values, images, np.bool_(view == "mirror"), first, last) for view in views]
+        return np.stack([np.asarray(rows)[first:last] for rows in seen], axis=2)
+
     def _steps_a_dispatch(self, batch_size: int, steps: int) -> int:
-        platform = self.mesh.devices.flat[0].platform
-        images = IMAGES_A_DISPATCH.get(platform, IMAGES_A_DISPATCH_ELSEWHERE)
+        images = IMAGES_A_DISPATCH.get(platform(self.mesh), IMAGES_A_DISPATCH_ELSEWHERE)
         return int(min(max(images // batch_size, 1), steps))
 
-    def _program(self, at_most: int, arguments: tuple) -> Any:
+    def _run(self, *arguments: Any) -> jax.Array:
         """Compile ahead of the first call, so that compiling is timed apart from running."""
-        key = (at_most, *(leaf.shape for leaf in arguments[2]))
-        if key not in self._compiled:
+        shape = arguments[2].shape
+        if shape not in self._compiled:
             begin = time.perf_counter()
-            program = predict_steps(self.model, self.mesh, self.image_size, self.views, at_most)
-            self._compiled[key] = program.lower(*arguments).compile()  # pyright: ignore
+            self._compiled[shape] = self._program.lower(*arguments).compile()  # pyright: ignore
             self.compile_seconds += time.perf_counter() - begin
-        return self._compiled[key]
+        return self._compiled[shape](*arguments)
+
+
+def _cut(images: jax.Array, first: int, steps: int) -> jax.Array:
+    return jax.lax.dynamic_slice_in_dim(images, first, steps, axis=1)
 
 
 def values_of(model: keras.Model) -> Values:

@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corolla.images import load_split
-from corolla.inference import Predictor, softmax, values_of
-from corolla.mesh import make_mesh
+from corolla.inference import Predictor, View, softmax, values_of
+from corolla.mesh import mesh_for
 from corolla.network import trained
 from corolla.order import Lanes
 from corolla.records.shards import find_split
 from corolla.reporter import Reporter
 from corolla.resident import fits, make_feed
 from corolla.run import RunFolder
-from corolla.step import View
 from corolla.types import BadRecord, OnBadRecord, Photos
 
 Tta = Literal["none", "flip"]
@@ -65,13 +64,14 @@ def judge(
 
 def _probabilities(folder: RunFolder, photos: Photos, tta: Tta, reporter: Reporter) -> NDArray[np.float32]:
     """Mean probability over the views: float32[n, classes]."""
-    settings, mesh = folder.settings(), make_mesh()
+    settings = folder.settings()
+    mesh = mesh_for(settings.batch_size)
     model = trained(folder, mesh)
     fit = fits(mesh, photos.images.nbytes, "auto")
     feed = make_feed(mesh, Lanes(len(photos), settings.batch_size), photos, fit.resident)
-    predictor = Predictor(model, mesh, settings.image_size, VIEWS[tta])
+    predictor = Predictor(model, mesh, settings.image_size)
 
     def predicting(done: int, total: int) -> None:
         reporter.progress(f"predicting with {folder.path.name}", done, total)
 
-    return softmax(predictor(values_of(model), feed, predicting)).mean(axis=1)
+    return softmax(predictor(values_of(model), feed, predicting, VIEWS[tta])).mean(axis=1)

@@ -7,7 +7,9 @@ Multinomial logistic regression with an L2 penalty is convex, so L-BFGS (Liu & N
 about a hundred passes over the features, which takes seconds where stochastic descent takes epochs over the pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -17,7 +19,7 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from corolla.mesh import split
+from corolla.mesh import compiler_options, split
 from corolla.metrics import confusion_matrix, macro_f1
 
 PENALTIES = (3e-3, 1e-3, 3e-4, 1e-4)
@@ -27,6 +29,9 @@ HELD_OUT = 5
 """Every fifth record of each class is held out to choose the penalty; the final head learns from all."""
 
 MAX_ITERATIONS = 300
+
+ROUGH, EXACT = 1e-5, 1e-6
+"""Smallest part by which a step must lower the loss: to choose the penalty by, and for the head itself."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def solve(mesh: Mesh, features: NDArray[np.float32], labels: NDArray, classes: i
     held = held_out(labels)
     if held.any():
         start, penalty = _choose(mesh, scaling, features[:, 0], labels, classes, held)
-    found = _fit(_on_devices(mesh, scaling, features, labels), classes, penalty, start)
+    found = _fit(mesh, _on_devices(mesh, scaling, features, labels), classes, penalty, start, EXACT)
     return _head(found, scaling, classes, penalty)
 
 
@@ -106,7 +111,7 @@ def _choose(
     found, best = Solution(np.zeros((features.shape[-1] + 1) * classes), 0), (-1.0, 0.0)
     chosen = found
     for penalty in PENALTIES:
-        found = _fit(rows, classes, penalty, found)
+        found = _fit(mesh, rows, classes, penalty, found, ROUGH)
         predicted = _head(found, scaling, classes, penalty).logits(features[held]).argmax(axis=1)
         reached = (float(macro_f1(confusion_matrix(labels[held], predicted, classes), present_only=True)), penalty)
         if reached > best:
@@ -131,28 +136,37 @@ def _on_devices(mesh: Mesh, scaling: Scaling, features: NDArray, labels: NDArray
     return jax.device_put(rows, split(mesh))
 
 
-def _fit(rows: Rows, classes: int, penalty: float, start: Solution) -> Solution:
+def _fit(mesh: Mesh, rows: Rows, classes: int, penalty: float, start: Solution, least: float) -> Solution:
     """L-BFGS on the host, loss and gradient on the devices."""
     shape = (rows.x.shape[1] + 1, classes)
+    loss_and_gradient = _compiled_for(mesh)
 
     def objective(flat: NDArray) -> tuple[float, NDArray]:
-        value, gradient = _loss_and_gradient(flat.reshape(shape).astype(np.float32), rows, penalty)
+        value, gradient = loss_and_gradient(flat.reshape(shape).astype(np.float32), rows, penalty)
         return float(value), np.asarray(gradient, np.float64).ravel()
 
-    options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-6, "gtol": 1e-5}
+    options = {"maxiter": MAX_ITERATIONS, "ftol": least, "gtol": 1e-5}
     found = minimize(objective, start.values, jac=True, method="L-BFGS-B", options=options)
     return Solution(found.x, int(found.nit))
 
 
-@jax.jit
+@cache
+def _compiled_for(mesh: Mesh) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    return jax.jit(_loss_and_gradient, compiler_options=compiler_options(mesh))
+
+
 def _loss_and_gradient(values: jax.Array, rows: Rows, penalty: float) -> tuple[jax.Array, jax.Array]:
-    """Mean cross-entropy plus penalty / 2 · |kernel|²; the bias is free. values: float32[f + 1, classes]."""
+    """Mean cross-entropy plus penalty / 2 · |kernel|², and its gradient; the bias is free.
 
-    def loss(values: jax.Array) -> jax.Array:
-        kernel, bias = values[:-1], values[-1]
-        # TPUs and GPUs would round float32 products to bfloat16 or tf32, and L-BFGS would stall
-        logits = jnp.matmul(rows.x, kernel, precision=jax.lax.Precision.HIGHEST) + bias
-        own = jnp.take_along_axis(jax.nn.log_softmax(logits), rows.y[:, None], axis=1)[:, 0]
-        return -(own * rows.weight).sum() + 0.5 * penalty * (kernel**2).sum()
-
-    return jax.value_and_grad(loss)(values)
+    values and gradient: float32[f + 1, classes]. The gradient is written out so that its product has the features on
+    the right: XLA runs that a quarter faster on a CPU than the form that differentiation gives.
+    """
+    kernel, bias = values[:-1], values[-1]
+    # TPUs and GPUs would round float32 products to bfloat16 or tf32, and L-BFGS would stall
+    logits = jnp.matmul(rows.x, kernel, precision=jax.lax.Precision.HIGHEST) + bias
+    logged = jax.nn.log_softmax(logits)
+    own = jnp.take_along_axis(logged, rows.y[:, None], axis=1)[:, 0]
+    loss = -(own * rows.weight).sum() + 0.5 * penalty * (kernel**2).sum()
+    slopes = (jnp.exp(logged) - jax.nn.one_hot(rows.y, len(bias))) * rows.weight[:, None]
+    turned = jnp.matmul(slopes.T, rows.x, precision=jax.lax.Precision.HIGHEST)
+    return loss, jnp.concatenate([turned.T + penalty * kernel, slopes.sum(axis=0)[None]])

@@ -43,11 +43,12 @@ def padded_lanes(lanes: Lanes, mesh: Mesh) -> int:
     return -(-lanes.batch_size // mesh.size) * mesh.size
 
 
-def on_devices(mesh: Mesh, values: NDArray) -> jax.Array:
-    """Split values[lanes, ...] over the devices by lane, padding with zeros where the devices need more lanes."""
+def on_devices(mesh: Mesh, values: NDArray, padding: NDArray | int = 0) -> jax.Array:
+    """Split values[lanes, steps, ...] over the devices by lane, with `padding` in the lanes that fill them up."""
     missing = -len(values) % mesh.size
     if missing:
-        values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+        more = np.broadcast_to(np.asarray(padding, values.dtype), (missing, *values.shape[1:]))
+        values = np.concatenate([values, more])
     return jax.make_array_from_callback(values.shape, split(mesh), lambda index: values[index])  # pyright: ignore
 
 
@@ -145,7 +146,7 @@ class StreamFeed:
         records = np.minimum(records, self.lanes.n - 1)  # padding: any record, its weight is 0
         labels = self.photos.labels if self.photos.labels is not None else np.zeros(self.lanes.n, np.int32)
         pixels = Pixels(
-            on_devices(self.mesh, self.photos.images[records]),
+            on_devices(self.mesh, self.photos.images[records], self.photos.images[-1]),
             on_devices(self.mesh, labels[records]),
             on_devices(self.mesh, np.take_along_axis(self._weights, picks, axis=1)),
         )

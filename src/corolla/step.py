@@ -4,9 +4,9 @@ Takes: a Keras model and optimizer as descriptions, a `State`, pixels on the dev
 Gives: the next `State` and `Sums`; or logits. Loops, planner and tests share these functions; there are no others.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from corolla import augment
 from corolla.backend import keras
-from corolla.mesh import DATA, copied, split
+from corolla.mesh import DATA, compiler_options, copied
 from corolla.models.lowering import map_pieces
 from corolla.optim import AdamW
-
-View = Literal["plain", "mirror"]
-"""How an image is looked at in prediction."""
 
 
 class State(NamedTuple):
@@ -140,18 +137,16 @@ def count_pairs(labels: jax.Array, predictions: jax.Array, weights: jax.Array, c
 # ------------------------------------------------------------------------------------------- many in one dispatch
 
 
-def gather(mesh: Mesh, pixels: Pixels, steps: Steps, step: jax.Array) -> Batch:
-    """Read one step's records, every lane from its own chip: a shard_map, so that no image can cross chips."""
+def gather(pixels: Pixels, steps: Steps, step: jax.Array) -> Batch:
+    """Read one step's records, every lane from its own device: under a shard_map, so that no image can cross chips."""
+    pick = jax.lax.dynamic_index_in_dim(steps.picks, step, axis=1, keepdims=False)
+    draw = jax.lax.dynamic_index_in_dim(steps.draws, step, axis=1, keepdims=False)
+    chosen = jax.vmap(lambda lane, i: jax.lax.dynamic_index_in_dim(lane, i, keepdims=False))
+    return Batch(*(chosen(lanes, pick) for lanes in pixels), draw)
 
-    def local(images, labels, weights, picks, draws, step):
-        pick = jax.lax.dynamic_index_in_dim(picks, step, axis=1, keepdims=False)
-        chosen = jax.vmap(lambda lane, i: jax.lax.dynamic_index_in_dim(lane, i, keepdims=False))
-        draw = jax.lax.dynamic_index_in_dim(draws, step, axis=1, keepdims=False)
-        return chosen(images, pick), chosen(labels, pick), chosen(weights, pick), draw
 
-    lanes = PartitionSpec(DATA)
-    read = jax.shard_map(local, mesh=mesh, in_specs=(*[lanes] * 5, PartitionSpec()), out_specs=(lanes,) * 4)
-    return Batch(*read(*pixels, *steps, step))
+LANES, WHOLE = PartitionSpec(DATA), PartitionSpec()
+"""How `jax.shard_map` hands out arguments: split over the devices by lane, or whole to each."""
 
 
 TrainSteps = Callable[..., tuple[State, Sums]]
@@ -165,39 +160,47 @@ def train_steps(learner: Learner, mesh: Mesh) -> TrainSteps:
     used again, and the caller must not touch what it gave.
     """
 
+    read = jax.shard_map(gather, mesh=mesh, in_specs=(LANES, LANES, WHOLE), out_specs=LANES)
+
     def run(state: State, sums: Sums, pixels: Pixels, steps: Steps, first: jax.Array, last: jax.Array):
         def body(step: jax.Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
-            return train_step(learner, *carry, gather(mesh, pixels, steps, step))
+            return train_step(learner, *carry, read(pixels, steps, step))
 
-        return jax.lax.fori_loop(first, last, body, (state, sums))
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for `lowering`, which has to know it on a CPU
+            return jax.lax.fori_loop(first, last, body, (state, sums))
 
-    return jax.jit(run, donate_argnums=(0, 1), out_shardings=copied(mesh))
+    return jax.jit(run, donate_argnums=(0, 1), out_shardings=copied(mesh), compiler_options=compiler_options(mesh))
 
 
 PredictSteps = Callable[..., jax.Array]
-"""(trainable, non_trainable, pixels, steps, first, last) -> float32[at_most, lanes, views, outputs]"""
+"""(trainable, non_trainable, images, mirrored, first, last) -> float32[steps, lanes, outputs]"""
 
 
-def predict_steps(model: keras.Model, mesh: Mesh, image_size: int, views: Sequence[View], at_most: int) -> PredictSteps:
-    """Jit (trainable, non_trainable, pixels, steps, first, last) -> float32[at_most, lanes, views, outputs].
+def predict_steps(model: keras.Model, mesh: Mesh, image_size: int) -> PredictSteps:
+    """Jit (trainable, non_trainable, images, mirrored, first, last) -> float32[steps, lanes, outputs].
 
-    Row i holds the outputs of step first + i; rows from last - first on are 0. One trace serves any number of steps.
-    The same program gives logits (of a classifier) and features (of a backbone).
+    images: uint8[lanes, steps, h, w, 3], a part of `Pixels.images`; mirrored: bool[], whether to look at their mirror
+    images. Row i holds the outputs of step i, 0 outside of first to last - 1. One trace serves both views and any
+    number of steps; the same program gives logits (of a classifier) and features (of a backbone). Nothing in it
+    crosses devices.
     """
 
     def outputs_of(trainable: list[jax.Array], non_trainable: list[jax.Array], images: jax.Array) -> jax.Array:
-        plain = augment.resize(images, image_size, model.compute_dtype)
-        seen = jnp.stack([plain if view == "plain" else augment.mirror(plain) for view in views], axis=1)
-        batch = seen.reshape(-1, *seen.shape[2:])  # one batch for all views: the network is compiled once
-        outputs = map_pieces(lambda x: model.stateless_call(trainable, non_trainable, x, training=False)[0], batch)
-        return outputs.reshape(*seen.shape[:2], -1).astype(jnp.float32)
+        def network(images: jax.Array) -> jax.Array:
+            seen = augment.resize(images, image_size, model.compute_dtype)
+            return model.stateless_call(trainable, non_trainable, seen, training=False)[0]
 
-    def run(trainable, non_trainable, pixels: Pixels, steps: Steps, first: jax.Array, last: jax.Array) -> jax.Array:
+        return map_pieces(network, images).astype(jnp.float32)
+
+    def run(trainable, non_trainable, images, mirrored, first: jax.Array, last: jax.Array) -> jax.Array:
         def body(step: jax.Array, rows: jax.Array) -> jax.Array:
-            outputs = outputs_of(trainable, non_trainable, gather(mesh, pixels, steps, step).images)
-            return rows.at[step - first].set(outputs)
+            batch = jax.lax.dynamic_index_in_dim(images, step, axis=1, keepdims=False)
+            seen = jnp.where(mirrored, augment.mirror(batch), batch)
+            return rows.at[step].set(outputs_of(trainable, non_trainable, seen))
 
-        rows = jnp.zeros((at_most, pixels.images.shape[0], len(views), model.output_shape[-1]), jnp.float32)
-        return jax.lax.fori_loop(first, last, body, jax.lax.with_sharding_constraint(rows, split(mesh, axis=1)))
+        lanes, steps = images.shape[:2]
+        return jax.lax.fori_loop(first, last, body, jnp.zeros((steps, lanes, model.output_shape[-1]), jnp.float32))
 
-    return jax.jit(run, out_shardings=split(mesh, axis=1))
+    specs = (WHOLE, WHOLE, LANES, WHOLE, WHOLE, WHOLE)
+    program = jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(None, DATA), check_vma=False)
+    return jax.jit(program, compiler_options=compiler_options(mesh))

@@ -6,6 +6,7 @@ stands and ends with the same numbers.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from corolla.backend import keras
 from corolla.clock import Clock
 from corolla.config import TrainSettings
 from corolla.images import load_split
-from corolla.inference import Predictor, Values
+from corolla.inference import Predictor, View, values_of
 from corolla.interrupt import stop_requested
 from corolla.journal import Journal
 from corolla.loop import Job, fine_tune
-from corolla.mesh import describe, make_mesh
+from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
 from corolla.network import build, feature_model
 from corolla.optim import AdamW
@@ -32,7 +33,7 @@ from corolla.records.shards import find_split
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
 from corolla.run import RunFolder, environment, fingerprint
-from corolla.step import Learner, State, View
+from corolla.step import Learner, State
 from corolla.types import Photos
 
 
@@ -43,7 +44,8 @@ def train(data: Path, out: Path, settings: TrainSettings, reporter: Reporter = S
     Raises DataError (broken data), WishError (settings that make no sense, or a folder that holds another run),
     RunError (no room; a loss that is no number) and InterruptedRunError (a signal came; the state is saved).
     """
-    clock, folder, mesh = Clock(), RunFolder(out), make_mesh()
+    clock, folder = Clock(), RunFolder(out)
+    mesh = mesh_for(settings.batch_size, divides=settings.batch_norm == "batch")
     keras.utils.set_random_seed(settings.seed)
     model, settings = build(settings, classes.COUNT, mesh)
     with clock.section("input"):
@@ -108,8 +110,9 @@ def _job(
 
 def _probe(job: Job, labels: NDArray[np.int32] | None) -> State:
     """Solve the head on frozen features, and score it on features too, which saves a pass over the photos."""
-    learned = _features(job, job.train, "train", ("plain", "mirror"))
-    judged = _features(job, job.val, "val", ("plain",))
+    features = _feature_maker(job)
+    learned = features(job.train, "train", ("plain", "mirror"))
+    judged = features(job.val, "val", ("plain",))
     assert labels is not None  # the reader refused a training split without
     with job.journal.clock.section("probe"):
         head = solve(job.mesh, learned, labels, job.learner.classes)
@@ -120,22 +123,26 @@ def _probe(job: Job, labels: NDArray[np.int32] | None) -> State:
     return state
 
 
-def _features(job: Job, feed: Feed, name: str, views: tuple[View, ...]) -> NDArray[np.float32]:
-    """Features of every photo of a split: float32[n, views, f]."""
+def _feature_maker(job: Job) -> Callable[[Feed, str, Sequence[View]], NDArray[np.float32]]:
+    """A function (feed, its name, views) -> features of every photo, float32[n, views, f]."""
     model = feature_model(job.learner.model)
-    predictor = Predictor(model, job.mesh, job.settings.image_size, views)
-    groups = (model.trainable_variables, model.non_trainable_variables)
-    values = Values(*job.put([[variable.value for variable in group] for group in groups]))
-    begin = time.perf_counter()
+    predictor = Predictor(model, job.mesh, job.settings.image_size)
+    values = values_of(model)
 
-    def progress(done: int, total: int) -> None:
-        rate = done * len(views) / (time.perf_counter() - begin - predictor.compile_seconds)
-        figures = {"images_per_second": rate, "seconds_left": (total - done) * len(views) / rate}
-        job.journal.reporter.progress(f"features of {name}", done, total, **figures)
+    def features(feed: Feed, name: str, views: Sequence[View]) -> NDArray[np.float32]:
+        begin, compiled = time.perf_counter(), predictor.compile_seconds
 
-    features = predictor(values, feed, progress)
-    job.journal.clock.add("compile", predictor.compile_seconds)
-    job.journal.clock.add("probe", time.perf_counter() - begin - predictor.compile_seconds)
+        def progress(done: int, total: int) -> None:
+            rate = done * len(views) / (time.perf_counter() - begin - predictor.compile_seconds + compiled)
+            figures = {"images_per_second": rate, "seconds_left": (total - done) * len(views) / rate}
+            job.journal.reporter.progress(f"features of {name}", done, total, **figures)
+
+        found = predictor(values, feed, progress, views)
+        seconds = predictor.compile_seconds - compiled
+        job.journal.clock.add("compile", seconds)
+        job.journal.clock.add("probe", time.perf_counter() - begin - seconds)
+        return found
+
     return features
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import jax
 from jax import lax
 from jax import numpy as jnp
+from jax.sharding import PartitionSpec
 
 from corolla.backend import keras
 from corolla.errors import WishError
@@ -325,7 +326,7 @@ def _group(x: jax.Array) -> int:
     if not isinstance(x.shape[0], int):  # a symbolic batch of jax.export
         return x.shape[0]
     image_bytes = 4 * prod(x.shape[1:])
-    return _largest_divisor(x.shape[0], _IN_CACHE_BYTES // image_bytes)
+    return _largest_divisor(x.shape[0], max(2, _IN_CACHE_BYTES // image_bytes))
 
 
 def _split(x: jax.Array, group: int) -> jax.Array:
@@ -340,6 +341,34 @@ def _by_group(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.A
     return parts.reshape(x.shape[0], *parts.shape[2:])
 
 
+# Devices ----------------------------------------------------------------------------------------------------------
+
+
+def _on_each_device(function: Callable[..., Any], batch: int) -> Callable[..., Any]:
+    """Return function(x, kernel[, cotangent]), worked off by every device for its own images.
+
+    Under the mesh that `jax.sharding.use_abstract_mesh` names, if there is one: left to itself, XLA's partitioner
+    copies whole activations between the devices wherever a batch is cut into groups. A convolution's result stays
+    split; of the gradients (dx, dk), dk is summed over the devices.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.size <= 1 or mesh.manual_axes or batch % mesh.size:
+        return function
+    images, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+
+    def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return function(x, kernel)
+
+    def gradients(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+        dx, dk = function(x, kernel, cotangent)
+        return dx, lax.psum(dk, mesh.axis_names)
+
+    over = partial(jax.shard_map, mesh=mesh, check_vma=False)
+    forward = over(convolve, in_specs=(images, whole), out_specs=images)
+    backward = over(gradients, in_specs=(images, whole, images), out_specs=(images, whole))
+    return lambda *operands: (forward if len(operands) == 2 else backward)(*operands)
+
+
 # The convolutions -------------------------------------------------------------------------------------------------
 
 
@@ -348,9 +377,8 @@ def _two_forms(stock: Any, fast: Any, fast_forward: Any, fast_gradients: Any) ->
 
     def choose(on_cpu: Any, elsewhere: Any, strides: Strides, padding: str, *operands: jax.Array) -> Any:
         settings = {"strides": strides, "padding": padding}
-        return lax.platform_dependent(
-            *operands, cpu=partial(on_cpu, **settings), default=partial(elsewhere, **settings)
-        )
+        on_cpu = _on_each_device(partial(on_cpu, **settings), operands[0].shape[0])
+        return lax.platform_dependent(*operands, cpu=on_cpu, default=partial(elsewhere, **settings))
 
     @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
     def convolution(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
