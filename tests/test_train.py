@@ -127,7 +127,7 @@ def test_the_probe_alone(probed):
 def test_streaming_gives_the_same_run(flowers, finished, tmp_path):
     reporter = Recorder()
     train(flowers, tmp_path / "run", dataclasses.replace(SETTINGS, resident="no"), reporter)
-    assert any(note.startswith("1 CPU; streaming from host memory: ") for note in reporter.notes)
+    assert any("; streaming from host memory: " in note for note in reporter.notes)
     assert [line["epoch"] for line in reporter.epochs] == [0, 1, 2, 3]
     assert_same_run(tmp_path / "run", finished)
 
@@ -288,9 +288,10 @@ def test_a_second_signal_stops_at_once(flowers, tmp_path):
                 for _ in range(2):
                     os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(flowers, tmp_path / "run", SETTINGS, Impatient())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_finished_run_returns_its_scores_at_once(flowers, finished):

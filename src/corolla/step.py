@@ -142,7 +142,8 @@ def gather(pixels: Pixels, steps: Steps, step: jax.Array) -> Batch:
     pick = jax.lax.dynamic_index_in_dim(steps.picks, step, axis=1, keepdims=False)
     draw = jax.lax.dynamic_index_in_dim(steps.draws, step, axis=1, keepdims=False)
     chosen = jax.vmap(lambda lane, i: jax.lax.dynamic_index_in_dim(lane, i, keepdims=False))
-    return Batch(*(chosen(lanes, pick) for lanes in pixels), draw)
+    images, labels, weights = (chosen(lanes, pick) for lanes in pixels)
+    return Batch(images, labels, weights, draw)
 
 
 LANES, WHOLE = PartitionSpec(DATA), PartitionSpec()
