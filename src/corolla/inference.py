@@ -5,9 +5,9 @@ Gives: float32[n, views, outputs] on the host, in the order of the records; padd
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -43,6 +43,18 @@ class Values:
     non_trainable: list[jax.Array]
 
 
+class Outputs(NamedTuple):
+    """What devices are still working on: float32[steps, lanes, outputs] a view, of which steps first to last - 1."""
+
+    views: list[jax.Array]
+    first: int
+    last: int
+
+    def fetch(self) -> NDArray[np.float32]:
+        """Wait for it: float32[last - first, lanes, views, outputs]."""
+        return np.stack([np.asarray(rows)[self.first : self.last] for rows in self.views], axis=2)
+
+
 class Predictor:
     """A model compiled once for one shape of batch; called with any values, any feed of that shape, any views."""
 
@@ -57,27 +69,32 @@ class Predictor:
         self, values: Values, feed: Feed, progress: Progress = silent, views: Sequence[View] = ("plain",)
     ) -> NDArray[np.float32]:
         """Outputs for every record of the feed: float32[n, views, outputs]."""
-        lanes, rows, first = feed.lanes, [], 0
-        at_most = self._steps_a_dispatch(lanes.batch_size, lanes.steps)
-        on_devices = jax.device_put((values.trainable, values.non_trainable), copied(self.mesh))
-        feed.start(sequential(lanes))
-        while first < lanes.steps:
-            part = feed.take(first, min(first + at_most, lanes.steps))
-            rows.append(self._outputs(on_devices, part, at_most, views))
-            first += part.last - part.first
-            progress(min(first * lanes.batch_size, lanes.n), lanes.n)
+        rows, lanes = [], feed.lanes
+        for outputs in _one_ahead(self._dispatches(values, feed, views)):
+            rows.append(outputs.fetch())
+            progress(min(sum(map(len, rows)) * lanes.batch_size, lanes.n), lanes.n)
         return lanes.flatten(np.moveaxis(np.concatenate(rows), 0, 1))
 
-    def _outputs(self, values: tuple, part: Part, at_most: int, views: Sequence[View]) -> NDArray[np.float32]:
-        """Outputs of the steps of one part: float32[steps, lanes, views, outputs]."""
-        images = part.pixels.images
-        skipped = 0
+    def _dispatches(self, values: Values, feed: Feed, views: Sequence[View]) -> Iterator[Outputs]:
+        """Start part after part of the feed."""
+        steps, first = feed.lanes.steps, 0
+        at_most = self._steps_a_dispatch(feed.lanes.batch_size, steps)
+        on_devices = jax.device_put((values.trainable, values.non_trainable), copied(self.mesh))
+        feed.start(sequential(feed.lanes))
+        while first < steps:
+            part = feed.take(first, min(first + at_most, steps))
+            yield self._dispatch(on_devices, part, at_most, views)
+            first += part.last - part.first
+
+    def _dispatch(self, values: tuple, part: Part, at_most: int, views: Sequence[View]) -> Outputs:
+        """Start the steps of one part."""
+        images, skipped = part.pixels.images, 0
         if images.shape[1] > at_most:  # a cut is a copy of a few images; a program for every shape would be compiled
             skipped = min(part.first, images.shape[1] - at_most)
             images = self._cut(images, skipped, at_most)
         first, last = np.int32(part.first - skipped), np.int32(part.last - skipped)
         seen = [self._run(*values, images, np.bool_(view == "mirror"), first, last) for view in views]
-        return np.stack([np.asarray(rows)[first:last] for rows in seen], axis=2)
+        return Outputs(seen, int(first), int(last))
 
     def _steps_a_dispatch(self, batch_size: int, steps: int) -> int:
         images = IMAGES_A_DISPATCH.get(platform(self.mesh), IMAGES_A_DISPATCH_ELSEWHERE)
@@ -91,6 +108,15 @@ class Predictor:
             self._compiled[shape] = self._program.lower(*arguments).compile()  # pyright: ignore
             self.compile_seconds += time.perf_counter() - begin
         return self._compiled[shape](*arguments)
+
+
+def _one_ahead(started: Iterator[Outputs]) -> Iterator[Outputs]:
+    """Hand on each item when the next one has been started: no device waits for another, or for the host."""
+    before = next(started)
+    for outputs in started:
+        yield before
+        before = outputs
+    yield before
 
 
 def _cut(images: jax.Array, first: int, steps: int) -> jax.Array:
