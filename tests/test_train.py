@@ -32,7 +32,7 @@ from corolla.resident import ResidentFeed
 from corolla.run import RunFolder
 from corolla.step import Learner, State, empty_sums, train_steps
 from corolla.train import train
-from flow import PROBE, SETTINGS, SIZES, Recorder, options, without_seconds
+from flow import PROBE, SETTINGS, SIZES, Recorder, options, small_learner, without_seconds
 
 pytestmark = pytest.mark.xdist_group("runs")
 
@@ -382,23 +382,41 @@ def test_batch_statistics_refuse_empty_places(flowers, tmp_path):
 # ---------------------------------------------------------------------------------------------------------- time boxes
 
 
+def told_steps(notes: list[str]) -> list[int]:
+    """The numbers of steps that a time-boxed run told: its plan, and every shorter one."""
+    found = (re.search(r"^(\d+) steps |slower than planned .*: (\d+) steps instead of", note) for note in notes)
+    return [int(one[1] or one[2]) for one in found if one]
+
+
+def assert_ended_at(run: Path, steps: int) -> None:
+    """The last line, the checkpoint and the learning rate's schedule end at the same step."""
+    assert RunFolder(run).metrics()[-1]["step"] == steps
+    saved = RunFolder(run).newest_checkpoint()[0]
+    assert saved is not None and saved.meta["position"]["total_steps"] == steps == saved.number
+    place = [variable.name for variable in small_learner().optimizer.variables].index("total_steps")
+    assert int(saved.arrays[f"optimizer/{place}"]) == steps
+
+
 def test_minutes_are_filled_and_kept(flowers, tmp_path, monkeypatch):
     """Six seconds, counted from where the steps are planned."""
-    monkeypatch.setattr(loop, "process_seconds", lambda: 0.0)
-    planned: list[tuple[int, float]] = []
-
-    class Clocked(Recorder):
-        def note(self, text: str) -> None:
-            if found := re.match(r"(\d+) steps ", text):
-                planned.append((int(found[1]), time.perf_counter()))
-
-    reporter = Clocked()
+    began: list[float] = []
+    monkeypatch.setattr(loop, "process_seconds", lambda: began.append(time.perf_counter()) or began[-1] - began[0])
+    reporter = Recorder()
     train(flowers, tmp_path / "run", dataclasses.replace(SETTINGS, minutes=0.1, checkpoint_minutes=2.0), reporter)
-    ((steps, begin),) = planned
-    assert RunFolder(tmp_path / "run").metrics()[-1]["step"] == steps > 2
-    assert 2 < time.perf_counter() - begin < 12
-    saved = RunFolder(tmp_path / "run").newest_checkpoint()[0]
-    assert saved is not None and saved.meta["position"]["total_steps"] == steps == saved.number
+    assert 2 < time.perf_counter() - began[0] < 9
+    told = told_steps(reporter.notes)
+    assert told == sorted(told, reverse=True) and told[-1] > 2
+    assert_ended_at(tmp_path / "run", told[-1])
+
+
+def test_a_machine_that_slows_down_does_fewer_steps(flowers, tmp_path, monkeypatch):
+    """The clock jumps after the first epoch: what is left of six seconds is too short for the plan."""
+    reporter = Recorder()
+    monkeypatch.setattr(loop, "process_seconds", lambda: 5.9 if "epoch 2" in reporter.stages else 0.0)
+    train(flowers, tmp_path / "run", dataclasses.replace(SETTINGS, minutes=0.1, checkpoint_minutes=2.0), reporter)
+    told = told_steps(reporter.notes)
+    assert len(told) >= 2 and told[-1] < told[0] / 2
+    assert_ended_at(tmp_path / "run", told[-1])
 
 
 def test_too_few_minutes_end_with_the_probe(flowers, tmp_path, monkeypatch):

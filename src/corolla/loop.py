@@ -27,14 +27,12 @@ from corolla.interrupt import InterruptedRunError
 from corolla.journal import Journal
 from corolla.mesh import copied
 from corolla.order import epoch_order
+from corolla.pace import Pace
 from corolla.resident import Feed
 from corolla.step import Learner, State, Sums, TrainSteps, empty_sums, train_steps
 
-SECONDS_A_DISPATCH = 3.0
-"""How long one dispatch of many steps should take: short enough to show progress and to stop soon."""
-
 TIME_RESERVE = 0.05
-"""Part of a time-boxed run kept free for what could not be measured beforehand."""
+"""Part of the time that a plan leaves free, so that small delays change nothing."""
 
 MEASURED_STEPS = 4
 """Steps in the dispatch that a time-boxed run measures."""
@@ -67,16 +65,18 @@ def fine_tune(job: Job, state: State, sums: Sums, stopping: Callable[[], bool]) 
     Raises RunError (a loss that is no number; no room) and InterruptedRunError (a signal came; everything is saved).
     """
     position, steps = job.journal.position, job.train.lanes.steps
-    program = _compiled(job, state, sums)
-    position.total_steps = position.total_steps or _planned_steps(job, program, state, sums)
+    program, pace = _compiled(job, state, sums), Pace(steps)
+    position.total_steps = position.total_steps or _planned_steps(job, program, pace, state, sums)
     state = _with_total_steps(job, state, position.total_steps)
     while position.epoch <= math.ceil(position.total_steps / steps):
-        state, sums = _epoch(job, program, state, sums, stopping)
+        state, sums = _epoch(job, program, pace, state, sums, stopping)
+        begin = time.perf_counter()
         line = _line(job, sums)
         job.journal.close_epoch(state, position.epoch, line, _evaluate(job, state))
         position.epoch, position.step = position.epoch + 1, 0
         sums = job.no_sums()
         job.journal.save(state, sums, (position.epoch - 1) * steps)
+        pace.closing_seconds = time.perf_counter() - begin
 
 
 def _compiled(job: Job, state: State, sums: Sums) -> TrainSteps:
@@ -100,73 +100,89 @@ def _with_total_steps(job: Job, state: State, total_steps: int) -> State:
 # --------------------------------------------------------------------------------------------------- how many steps
 
 
-def _planned_steps(job: Job, program: TrainSteps, state: State, sums: Sums) -> int:
+def _planned_steps(job: Job, program: TrainSteps, pace: Pace, state: State, sums: Sums) -> int:
     """Epochs as wished, or what fits the minutes that are left."""
     settings, steps = job.settings, job.train.lanes.steps
     if settings.minutes is None:
         return settings.epochs * steps
-    step_seconds, evaluation_seconds = _measured(job, program, state, sums)
-    left = (settings.minutes * 60 - process_seconds()) * (1 - TIME_RESERVE)
-    planned = steps_within(left, step_seconds, evaluation_seconds, steps)
+    _measure(job, program, pace, state, sums)
+    left = _seconds_left(settings.minutes)
+    planned = pace.total_within(left * (1 - TIME_RESERVE), done=0)
     if planned < 1:
         job.journal.reporter.warn(
             f"--minutes {settings.minutes:g}: the probe left {max(left, 0):.0f} s, and a step with its evaluation "
-            f"takes {step_seconds + evaluation_seconds:.0f} s: the probe is the result; give more minutes to fine-tune"
+            f"takes {pace.step_seconds + pace.closing_seconds:.0f} s: the probe is the result; give more minutes to "
+            "fine-tune"
         )
         return 0
     job.journal.reporter.note(
-        f"{planned} steps ({planned / steps:.1f} epochs) fit: {step_seconds:.2f} s a step, "
-        f"{evaluation_seconds:.0f} s an evaluation, {left:.0f} s left"
+        f"{planned} steps ({planned / steps:.1f} epochs) fit: {pace.step_seconds:.2f} s a step, "
+        f"{pace.closing_seconds:.0f} s an evaluation, {left:.0f} s left"
     )
     return planned
 
 
-def steps_within(seconds: float, step_seconds: float, evaluation_seconds: float, epoch_steps: int) -> int:
-    """The most steps, with an evaluation after each begun epoch, that fit into the seconds (0 where none does)."""
-    seconds = max(seconds, 0.0)
-    epoch_seconds = epoch_steps * step_seconds + evaluation_seconds
-    whole = int(seconds // epoch_seconds)
-    rest = seconds - whole * epoch_seconds - evaluation_seconds
-    return whole * epoch_steps + int(max(rest, 0.0) // step_seconds)
+def _seconds_left(minutes: float) -> float:
+    return minutes * 60 - process_seconds()
 
 
-def _measured(job: Job, program: TrainSteps, state: State, sums: Sums) -> tuple[float, float]:
-    """Seconds of a step, and of what ends an epoch. The steps run on copies: training itself has not begun."""
-    seconds = 0.0
+def _keep_time(job: Job, pace: Pace, state: State) -> State:
+    """Plan fewer steps where the rest of the plan would outlast a time-boxed run: the machine has slowed down.
+
+    Never more steps: a plan that breathes would make the learning rate waver.
+    """
+    position, minutes = job.journal.position, job.settings.minutes
+    if minutes is None or not pace.closing_seconds:  # a run just resumed knows no end of an epoch yet
+        return state
+    done = (position.epoch - 1) * job.train.lanes.steps + position.step
+    left = _seconds_left(minutes)
+    if pace.seconds_to(position.total_steps, done) <= left:
+        return state
+    before, position.total_steps = position.total_steps, pace.total_within(left * (1 - TIME_RESERVE), done)
+    job.journal.reporter.note(
+        f"slower than planned ({pace.step_seconds:.2f} s a step): {position.total_steps} steps instead of {before}"
+    )
+    return _with_total_steps(job, state, position.total_steps)
+
+
+def _measure(job: Job, program: TrainSteps, pace: Pace, state: State, sums: Sums) -> None:
+    """Time a step, and what closes an epoch. The steps run on copies: training itself has not begun."""
     with job.journal.clock.section("train"):
-        for _ in range(2):  # the first dispatch warms up
+        for warm in (False, True):
             part = job.train.take(0, min(MEASURED_STEPS, job.train.lanes.steps))
             copies = jax.tree.map(lambda leaf: leaf.copy(), (state, sums))
             begin = time.perf_counter()
             jax.block_until_ready(program(*copies, *part))
-            seconds = (time.perf_counter() - begin) / (part.last - part.first)
+            if warm:
+                pace.note_steps(part.last - part.first, time.perf_counter() - begin)
     _evaluate(job, state)  # compiles
     begin = time.perf_counter()
     job.journal.score(_evaluate(job, state))
     job.journal.save(state, sums, 0)  # a fast device closes an epoch more slowly than it trains one
-    return seconds, time.perf_counter() - begin
+    pace.closing_seconds = time.perf_counter() - begin
 
 
 # --------------------------------------------------------------------------------------------------------- an epoch
 
 
-def _epoch(job: Job, program: TrainSteps, state: State, sums: Sums, stopping: Callable[[], bool]) -> tuple[State, Sums]:
+def _epoch(
+    job: Job, program: TrainSteps, pace: Pace, state: State, sums: Sums, stopping: Callable[[], bool]
+) -> tuple[State, Sums]:
     """Run an epoch's remaining steps, saving on the way, stopping between dispatches if asked."""
     position, lanes, clock = job.journal.position, job.train.lanes, job.journal.clock
-    before = (position.epoch - 1) * lanes.steps
-    end = min(lanes.steps, position.total_steps - before)
+    before, saved_at = (position.epoch - 1) * lanes.steps, time.perf_counter()
     with clock.section("input"):
         job.train.start(epoch_order(lanes, job.settings.seed, position.epoch))
-    pace, saved_at = _Pace(), time.perf_counter()
-    while position.step < end:
+    while position.step < (end := min(lanes.steps, position.total_steps - before)):
         with clock.section("input"):
-            part = job.train.take(position.step, min(position.step + pace.steps(), end))
+            part = job.train.take(position.step, min(position.step + pace.steps_a_dispatch(), end))
         with clock.section("train"):
             begin = time.perf_counter()
             state, sums = jax.block_until_ready(program(state, sums, *part))
-            pace.note(part.last - part.first, time.perf_counter() - begin)
+            pace.note_steps(part.last - part.first, time.perf_counter() - begin)
         position.step += part.last - part.first
         _refuse_nan(job, sums)
+        state = _keep_time(job, pace, state)
         _show(job, sums, end, pace)
         if stopping():
             job.journal.save(state, sums, before + position.step)
@@ -179,21 +195,6 @@ def _epoch(job: Job, program: TrainSteps, state: State, sums: Sums, stopping: Ca
     return state, sums
 
 
-class _Pace:
-    """How many steps to dispatch at once, from how long the last ones took. It moves no number of the result."""
-
-    def __init__(self) -> None:
-        self.step_seconds = 0.0
-
-    def steps(self) -> int:
-        if not self.step_seconds:
-            return 1
-        return max(int(SECONDS_A_DISPATCH / self.step_seconds), 1)
-
-    def note(self, steps: int, seconds: float) -> None:
-        self.step_seconds = seconds / steps
-
-
 def _refuse_nan(job: Job, sums: Sums) -> None:
     """Stop at a loss that is no number, before it reaches a checkpoint."""
     if not math.isfinite(float(sums.loss)):
@@ -203,7 +204,7 @@ def _refuse_nan(job: Job, sums: Sums) -> None:
         )
 
 
-def _show(job: Job, sums: Sums, end: int, pace: _Pace) -> None:
+def _show(job: Job, sums: Sums, end: int, pace: Pace) -> None:
     position, lanes = job.journal.position, job.train.lanes
     done = (position.epoch - 1) * lanes.steps + position.step
     job.journal.reporter.progress(
@@ -213,7 +214,7 @@ def _show(job: Job, sums: Sums, end: int, pace: _Pace) -> None:
         loss=float(sums.loss) / max(float(sums.weight), 1.0),
         macro_f1=_train_macro_f1(sums),
         images_per_second=lanes.n / lanes.steps / pace.step_seconds,
-        seconds_left=(position.total_steps - done) * pace.step_seconds,
+        seconds_left=pace.seconds_to(position.total_steps, done),
     )
 
 
