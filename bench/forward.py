@@ -1,12 +1,12 @@
-"""How fast a model runs forward and learns, on this machine, in the stock form and in Corolla's.
+"""How fast a model predicts and learns on this machine: Corolla's own programs, on all devices.
 
 Takes: a model's name and what to time. Gives: a table: seconds to compile, images a second (best and median of n
 rounds), and milliseconds of processor time an image, which other programs on the machine disturb less.
 
-    python bench/forward.py                                   # efficientnet_lite0, 224 px, forward and learning
-    python bench/forward.py --only forward --piece 1 2 4 32   # pieces of a batch
-    python bench/forward.py --stock --batch 8 --rounds 3      # beside the stock form (slow)
-    taskset -c 0 python bench/forward.py                      # one core
+    python bench/forward.py                          # efficientnet_lite0, 224 px: prediction, half and all blocks
+    python bench/forward.py --blocks 0 9 -1          # how many of the last blocks learn
+    python bench/forward.py --stock --rounds 3       # beside the stock form of its convolutions (slow)
+    JAX_NUM_CPU_DEVICES=1 python bench/forward.py    # one device whose operations are shared out over the cores
 
 Programs are timed in turn, round by round, so that a slow moment of the machine hits all of them.
 """
@@ -14,28 +14,30 @@ Programs are timed in turn, round by round, so that a slow moment of the machine
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from statistics import median
-from typing import Any, Literal
-
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+from typing import Any
 
 import jax
 import numpy as np
-from jax import lax
-from jax import numpy as jnp
+from jax.sharding import Mesh
 
 from corolla.backend import keras
-from corolla.models import freeze, lowering, registry
+from corolla.mesh import copied, describe, mesh_for
+from corolla.models import freeze, registry
+from corolla.optim import AdamW
+from corolla.order import Lanes, epoch_order
+from corolla.resident import Part, ResidentFeed
+from corolla.step import Learner, empty_sums, predict_steps, train_steps
+from corolla.types import Photos
 
-STEPS_IN_LOOP = 2
+STEPS = 2
 
 
 @dataclass
 class Program:
-    """A compiled function of the arguments, how many images it works on, and its times."""
+    """A compiled function, how many images it works on, and its times. `run` keeps the state it is given back."""
 
     name: str
     run: Callable[[], Any]
@@ -56,77 +58,56 @@ class Program:
         return f"{self.name:34}{self.compile_seconds:9.1f}{best:11.1f}{usual:11.1f}{processor:14.1f}"
 
 
-def compiled(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], images: int) -> Program:
-    start = time.perf_counter()
-    run = jax.jit(function).lower(*arguments).compile()
-    seconds = time.perf_counter() - start
-    jax.block_until_ready(run(*arguments))
-    return Program(name, lambda: run(*arguments), images, seconds)
+def compiled(program: Any, arguments: tuple[Any, ...]) -> tuple[Any, float]:
+    begin = time.perf_counter()
+    return program.lower(*arguments).compile(), time.perf_counter() - begin
 
 
-def values(model: keras.Model) -> tuple[list[Any], list[Any]]:
-    return [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+def prediction(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -> Program:
+    groups = (model.trainable_variables, model.non_trainable_variables)
+    values = jax.device_put([[variable.value for variable in group] for group in groups], copied(mesh))
+    arguments = (*values, part.pixels.images, np.bool_(False), np.int32(0), np.int32(STEPS))
+    run, seconds = compiled(predict_steps(model, mesh, size), arguments)
+    return Program(name, lambda: run(*arguments), STEPS * part.pixels.images.shape[0], seconds)
 
 
-def forward(model: keras.Model, piece: int, trained: Any, fixed: Any, images: jax.Array) -> jax.Array:
-    return lowering.map_pieces(lambda x: model.stateless_call(trained, fixed, x, training=False)[0], images, piece)
+def training(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -> Program:
+    learner = Learner(model, AdamW(3e-4, 0.1, 0.01, 0.999), size, 0.1, 0.5, flip=True)
+    held = list(jax.device_put((learner.initial_state(), empty_sums(learner.classes)), copied(mesh)))
+    run, seconds = compiled(train_steps(learner, mesh), (*held, *part))
+
+    def step() -> Any:
+        held[:] = run(*held, *part)  # the step takes its state's memory: what comes back goes in again
+        return held
+
+    return Program(name, step, STEPS * part.pixels.images.shape[0], seconds)
 
 
-def step(model: keras.Model, piece: int, trained: Any, fixed: Any, batch: Any) -> Any:
-    """One step of plain gradient descent on all layers; piece 0 is the whole batch."""
+def programs(wish: argparse.Namespace, mesh: Mesh, part: Part, form: str) -> Iterator[Program]:
+    def features() -> keras.Model:
+        if form == "fast":
+            return registry.backbone(wish.model, wish.size, "none")
+        return registry.stock_backbone(registry.entry(wish.model), wish.size, "none")
 
-    def gradients(batch: Any) -> Any:
-        def loss(trained: Any) -> tuple[jax.Array, Any]:
-            logits, fixed_after = model.stateless_call(trained, fixed, batch[0], training=True)
-            return -jnp.take_along_axis(jax.nn.log_softmax(logits), batch[1][:, None], 1).sum(), fixed_after
-
-        slopes, fixed_after = jax.grad(loss, has_aux=True)(trained)
-        return slopes if piece else (slopes, fixed_after)
-
-    slopes, fixed_after = (lowering.sum_pieces(gradients, batch, piece), fixed) if piece else gradients(batch)
-    return [t - 1e-6 * s for t, s in zip(trained, slopes, strict=True)], fixed_after
-
-
-def looped(function: Callable[..., Any], trained: Any, fixed: Any, batch: Any) -> Any:
-    return lax.fori_loop(0, STEPS_IN_LOOP, lambda _, state: function(*state, batch), (trained, fixed))
-
-
-def programs(wish: argparse.Namespace, form: str) -> list[Program]:
-    build = registry.backbone if form == "fast" else stock_backbone
-    random = np.random.default_rng(0)
-    shape = (wish.batch, wish.size, wish.size, 3)
-    images = jnp.asarray(random.integers(0, 256, shape), jnp.float32)
-    found = []
-    if "forward" in wish.only:
-        model = build(wish.model, wish.size, wish.weights)
-        for piece in wish.piece if form == "fast" else [wish.batch]:
-            run = partial(forward, model, piece)
-            found.append(compiled(f"{form} forward, pieces of {piece}", run, (*values(model), images), wish.batch))
+    if "predict" in wish.only:
+        yield prediction(f"{form} predict", features(), mesh, part, wish.size)
     if "train" in wish.only:
-        found += training_programs(wish, form, build(wish.model, wish.size, wish.weights), images)
-    return found
+        for count in wish.blocks:
+            body = features()
+            model = keras.Model(body.input, keras.layers.Dense(104, name="head")(body.output))
+            number = len(freeze.blocks(model)) // 2 if count is None else count
+            freeze.freeze(model, "all" if number < 0 else number, "frozen")
+            name = "all blocks" if number < 0 else f"the last {number} blocks"
+            yield training(f"{form} train, {name}", model, mesh, part, wish.size)
 
 
-def training_programs(wish: argparse.Namespace, form: str, features: keras.Model, images: jax.Array) -> list[Program]:
-    model = keras.Model(features.input, keras.layers.Dense(104, name="head")(features.output))
-    batch = images, jnp.arange(wish.batch) % 104
-    found = []
-    kinds: list[tuple[Literal["frozen", "batch"], int]] = [("frozen", 1), ("frozen", 0), ("batch", 0)]
-    for mode, piece in kinds:
-        if piece and form == "stock":
-            continue
-        freeze.freeze(model, "all", mode)
-        name = f"{form} train, {mode} norm, {'pieces of 1' if piece else 'whole'}"
-        once = partial(step, model, piece)
-        arguments = (*values(model), batch)
-        found.append(compiled(name, once, arguments, wish.batch))
-        if wish.loop:
-            found.append(compiled(f"{name}, loop", partial(looped, once), arguments, wish.batch * STEPS_IN_LOOP))
-    return found
-
-
-def stock_backbone(name: str, size: int, weights: registry.Weights) -> keras.Model:
-    return registry.stock_backbone(registry.entry(name), size, weights)
+def pixels(wish: argparse.Namespace, mesh: Mesh) -> Part:
+    random, n = np.random.default_rng(0), STEPS * wish.batch
+    images = random.integers(0, 256, (n, wish.size, wish.size, 3), np.uint8)
+    photos = Photos("train", images, random.integers(0, 104, n, np.int32), [str(i) for i in range(n)])
+    feed = ResidentFeed(mesh, Lanes(n, wish.batch), photos)
+    feed.start(epoch_order(feed.lanes, 0, 1))
+    return feed.take(0, STEPS)
 
 
 def main() -> None:
@@ -134,19 +115,22 @@ def main() -> None:
     parser.add_argument("--model", default=registry.DEFAULT)
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--weights", default="none", choices=["imagenet", "none"])
-    parser.add_argument("--piece", type=int, nargs="+", default=[2], help="forward: images at a time")
+    parser.add_argument("--blocks", type=int, nargs="+", default=[None, -1], help="blocks that learn; -1 is all")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--only", nargs="+", default=["forward", "train"], choices=["forward", "train"])
-    parser.add_argument("--loop", action="store_true", help=f"train: also {STEPS_IN_LOOP} steps in one dispatch")
+    parser.add_argument("--only", nargs="+", default=["predict", "train"], choices=["predict", "train"])
     parser.add_argument("--stock", action="store_true", help="also the stock form")
     wish = parser.parse_args()
-    timed = programs(wish, "fast") + (programs(wish, "stock") if wish.stock else [])
+    mesh = mesh_for(wish.batch)
+    part = pixels(wish, mesh)
+    timed = [one for form in ("fast", "stock")[: 1 + wish.stock] for one in programs(wish, mesh, part, form)]
+    for program in timed:
+        program.time_once()
+        program.wall.clear(), program.processor.clear()
     for _ in range(wish.rounds):
         for program in timed:
             program.time_once()
-    print(f"{wish.model} {wish.size} px, batch {wish.batch}, {wish.rounds} rounds, {os.cpu_count()} cores,", end=" ")
-    print(f"jax {jax.__version__}, keras {keras.__version__}")
+    print(f"{wish.model} {wish.size} px, batch {wish.batch}, {wish.rounds} rounds, {describe(mesh)}", end=" ")
+    print(f"of {os.cpu_count()}, jax {jax.__version__}, keras {keras.__version__}")
     print(f"{'':34}{'compile s':>9}{'best img/s':>11}{'median':>11}{'core-ms/img':>14}")
     print(*(program.line() for program in timed), sep="\n")
 

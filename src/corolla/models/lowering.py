@@ -2,7 +2,7 @@
 
 Takes: arrays, or a functional Keras model.
 Gives: `depthwise`, `dense` (the convolutions, with their gradients), `fast_on_cpu` (a model that uses them),
-`map_pieces`, `sum_pieces` (a batch worked off in pieces whose activations stay in the cache).
+`map_pieces` (a batch worked off in pieces whose activations stay in the cache).
 
 Each convolution carries two forms and the compiler picks one by platform (`lax.platform_dependent`): stock
 `lax.conv_general_dilated` everywhere, and on a CPU, where the stock form of a depthwise convolution reaches 0.2 to 0.7
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 from jax import lax
@@ -24,7 +24,6 @@ from corolla.backend import keras
 from corolla.errors import WishError
 
 Strides = tuple[int, int]
-Tree = TypeVar("Tree")
 
 _IN_CACHE_BYTES = 4 << 20
 """A bigger batch of activations is worked off image by image: at 4 MiB the padded copy and its result stay in L3."""
@@ -506,39 +505,16 @@ def fast_on_cpu(model: keras.Model) -> keras.Model:
 # Pieces -----------------------------------------------------------------------------------------------------------
 
 
-def _piece(batch: Any, piece: int) -> tuple[int, int]:
-    count = jax.tree.leaves(batch)[0].shape[0]
-    return count, _largest_divisor(count, piece)
-
-
-def map_pieces(function: Callable[[Any], Tree], batch: Any, piece: int = 2) -> Tree:
+def map_pieces(function: Callable[[jax.Array], jax.Array], batch: jax.Array, piece: int = 2) -> jax.Array:
     """Return function(batch); on a CPU worked off `piece` images at a time, so that activations stay in the cache.
 
-    batch: arrays with the same leading size b. function: treats the images independently of each other and gives arrays
-    of leading size b. On a CPU the piece is the largest divisor of b up to `piece`.
+    function: treats the images independently of each other. On a CPU the piece is the largest divisor of the batch up
+    to `piece`: a prime batch is worked off one by one.
     """
-    count, size = _piece(batch, piece)
+    size = _largest_divisor(batch.shape[0], piece)
 
-    def in_pieces(batch: Any) -> Any:
-        parts = lax.map(function, jax.tree.map(lambda a: _split(a, size), batch))
-        return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), parts)
-
-    return lax.platform_dependent(batch, cpu=in_pieces, default=function)
-
-
-def sum_pieces(function: Callable[[Any], Tree], batch: Any, piece: int = 2) -> Tree:
-    """Return function(batch), where function gives sums over the images; on a CPU added up over pieces.
-
-    For gradients of a summed loss with frozen normalisation, where images are independent of each other. Arguments as
-    in `map_pieces`; the sums may have any shape.
-    """
-    _, size = _piece(batch, piece)
-
-    def in_pieces(batch: Any) -> Any:
-        parts = jax.tree.map(lambda a: _split(a, size), batch)
-        first = jax.eval_shape(function, jax.tree.map(lambda a: a[0], parts))
-        return lax.scan(
-            lambda total, part: (jax.tree.map(jnp.add, total, function(part)), None), _zeros_like(first), parts
-        )[0]
+    def in_pieces(batch: jax.Array) -> jax.Array:
+        parts = lax.map(function, _split(batch, size))
+        return parts.reshape(batch.shape[0], *parts.shape[2:])
 
     return lax.platform_dependent(batch, cpu=in_pieces, default=function)
