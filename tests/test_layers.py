@@ -12,7 +12,7 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors classes backend interrupt reporter clock",
+    "types errors classes backend interrupt reporter clock pace",
     "config",
     "records",
     "images order",
