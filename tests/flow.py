@@ -1,6 +1,7 @@
 """What training tests share: a model that compiles in a second, photos that it can learn, whole runs, short calls."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from corolla.mesh import copied, make_mesh
 from corolla.optim import AdamW
 from corolla.order import Lanes
 from corolla.reporter import Reporter
+from corolla.run import RunFolder
 from corolla.step import Learner, State, Sums, empty_sums
 from corolla.types import Example, Photos
 from tiny import TINY_CLASSES, write_shard
@@ -151,3 +153,31 @@ class Recorder(Reporter):
 def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of metrics.jsonl but for what the clock says."""
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Compare everything that a run leaves, to the bit, but for what the clock says."""
+    assert without_seconds(RunFolder(one).metrics()) == without_seconds(RunFolder(other).metrics())
+    assert without_seconds([RunFolder(one).scores()]) == without_seconds([RunFolder(other).scores()])
+    for read in (RunFolder.best, lambda folder: folder.newest_checkpoint()[0]):
+        first, second = read(RunFolder(one)), read(RunFolder(other))
+        assert first.number == second.number and first.arrays.keys() == second.arrays.keys()
+        for name, value in first.arrays.items():
+            np.testing.assert_array_equal(value, second.arrays[name], err_msg=name)
+    for name in ("predictions", "predictions-probe"):
+        np.testing.assert_array_equal(RunFolder(one).probabilities(name), RunFolder(other).probabilities(name))
+
+
+def told_steps(notes: list[str]) -> list[int]:
+    """The numbers of steps that a time-boxed run told: its plan, and every new one."""
+    found = (re.search(r"^(\d+) steps |planned anew .*: (\d+) steps instead of", note) for note in notes)
+    return [int(one[1] or one[2]) for one in found if one]
+
+
+def assert_ended_at(run: Path, steps: int) -> None:
+    """The last line, the checkpoint and the learning rate's schedule end at the same step."""
+    assert RunFolder(run).metrics()[-1]["step"] == steps
+    saved = RunFolder(run).newest_checkpoint()[0]
+    assert saved is not None and saved.meta["position"]["total_steps"] == steps == saved.number
+    place = [variable.name for variable in small_learner().optimizer.variables].index("total_steps")
+    assert int(saved.arrays[f"optimizer/{place}"]) == steps

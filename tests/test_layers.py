@@ -17,17 +17,18 @@ LAYERS = (
     "records",
     "images order",
     "mesh metrics",
-    "augment optim models probe checkpoint",
+    "augment losses optim models probe checkpoint",
     "step run",
-    "resident inference network",
+    "resident inference network dataset",
     "journal judge console",
-    "loop",
-    "sample check train evaluate predict",
+    "job",
+    "loop fit",
+    "sample check train evaluate predict export",
     "cli",
 )
 """Bottom to top; a module may import what stands in its own line or below."""
 
-VERBS = ("sample", "check", "train", "evaluate", "predict")
+VERBS = ("sample", "check", "train", "evaluate", "predict", "export")
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 

@@ -184,7 +184,33 @@ class Predict:
         return 0
 
 
-Command = Sample | Check | Train | Evaluate | Predict
+@dataclass(frozen=True)
+class Export:
+    """Write a run's classifier as one file that plain Keras loads, without Corolla."""
+
+    run_folder: Annotated[Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+    """Run folder."""
+    format: Literal["keras"] = "keras"
+    """Kind of file."""
+    out: Path | None = None
+    """File to write; by default model.keras in the run folder."""
+    json: bool = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        from corolla.export import export
+
+        made = export(self.run_folder, self.out, self.format)
+        if self.json:
+            _emit({"path": str(made.path), "classes": made.classes, "largest_difference": made.difference})
+            return 0
+        line = f"{made.classes} classes; logits within {made.difference:.1g} of the run's"
+        _console().print(line, highlight=False, markup=False, soft_wrap=True)
+        print(made.path)
+        return 0
+
+
+Command = Sample | Check | Train | Evaluate | Predict | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

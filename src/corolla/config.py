@@ -19,7 +19,7 @@ class TrainSettings:
     model: str = "efficientnet_lite0"
     """Backbone by name."""
     weights: str = "imagenet"
-    """Weights to start from: imagenet, or none (random)."""
+    """Weights to start from: imagenet, none (random), or a file that Keras saved (.keras, .weights.h5)."""
     image_size: int = 224
     """Side of the square images that the model sees [px]; picks the nearest folder of the data."""
     epochs: int = 5
@@ -53,8 +53,8 @@ class TrainSettings:
     """Arithmetic of the backbone: bfloat16 where the device has it (auto), or as named."""
     resident: Literal["auto", "yes", "no"] = "auto"
     """Keep all pixels on the devices (yes), stream them in chunks (no), or see whether they fit (auto)."""
-    loop: Literal["jax"] = "jax"
-    """The training loop: jax is the custom loop."""
+    loop: Literal["jax", "keras"] = "jax"
+    """The training loop: jax is the custom loop, many steps a dispatch; keras is compile and fit, with callbacks."""
     seed: int = 0
     """Seed of the order, the augmentation, dropout and random weights."""
     checkpoint_minutes: float = 2.0

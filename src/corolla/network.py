@@ -4,6 +4,8 @@ Takes: settings, or a run folder. Gives: Keras models, and their weights as name
 """
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -34,6 +36,25 @@ def build(settings: TrainSettings, classes: int, mesh: Mesh) -> tuple[keras.Mode
     count = _blocks_to_train(settings, model, mesh)
     freeze.freeze(model, "all" if count < 0 else count, settings.batch_norm)
     return model, dataclasses.replace(settings, train_blocks=count)
+
+
+@contextmanager
+def distributed(mesh: Mesh) -> Iterator[None]:
+    """Tell Keras to spread batches over the mesh, for `fit`. To be told before a model is built.
+
+    Keras 3.15 places variables by what is told when they are made: told later, their placements do not fit together.
+    """
+    before = keras.distribution.distribution()
+    if mesh.size > 1:
+        devices = np.array([f"{device.platform}:{device.id}" for device in mesh.devices.flat])
+        spread = keras.distribution.DeviceMesh(devices.shape, list(mesh.axis_names), devices)
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(device_mesh=spread, auto_shard_dataset=False)
+        )
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 def _blocks_to_train(settings: TrainSettings, model: keras.Model, mesh: Mesh) -> int:

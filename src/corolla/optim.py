@@ -58,6 +58,12 @@ class AdamW(keras.optimizers.AdamW):
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
 
+    def finalize_variable_values(self, var_list: list) -> None:
+        """Leave the weights as they are. Keras' own would end `fit` by putting the averages into their place.
+
+        A training that goes on from here must find the weights themselves; who wants the averages knows their places.
+        """
+
     def average_places(self) -> list[int] | None:
         """Where in `variables` the averages stand, one per trainable variable; None without averaging."""
         if not self.use_ema:

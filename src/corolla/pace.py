@@ -4,11 +4,13 @@ Takes: what dispatches of steps, and the ends of epochs, took.
 Gives: `Pace`: steps for the next dispatch, and the total number of steps for a time.
 """
 
+import math
+
 SECONDS_A_DISPATCH = 3.0
 """How long one dispatch of many steps should take: short enough to show progress and to stop soon."""
 
-MEMORY = 0.8
-"""Weight of the past in the mean of a step's seconds: one slow dispatch says little, five of them tell."""
+MEMORY_SECONDS = 60.0
+"""How long what a step took is remembered (to a third): one slow dispatch says little, a slow minute tells."""
 
 
 class Pace:
@@ -21,8 +23,8 @@ class Pace:
 
     def note_steps(self, steps: int, seconds: float) -> None:
         """Some steps took so many seconds together."""
-        mean = seconds / steps
-        self.step_seconds = MEMORY * self.step_seconds + (1 - MEMORY) * mean if self.step_seconds else mean
+        past = math.exp(-seconds / MEMORY_SECONDS) if self.step_seconds else 0.0
+        self.step_seconds = past * self.step_seconds + (1 - past) * seconds / steps
 
     def steps_a_dispatch(self) -> int:
         """How many steps to send at once; one where nothing is known yet. It moves no number of the result."""

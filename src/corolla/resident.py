@@ -91,7 +91,7 @@ class ResidentFeed:
     resident = True
 
     def __init__(self, mesh: Mesh, lanes: Lanes, photos: Photos) -> None:
-        self.mesh, self.lanes = mesh, lanes
+        self.mesh, self.lanes, self.side = mesh, lanes, photos.images.shape[1]
         self.pixels = place(mesh, lanes, photos)
         self._steps: Steps | None = None
 
@@ -111,7 +111,7 @@ class StreamFeed:
     resident = False
 
     def __init__(self, mesh: Mesh, lanes: Lanes, photos: Photos, chunk_bytes: int = CHUNK_BYTES) -> None:
-        self.mesh, self.lanes, self.photos = mesh, lanes, photos
+        self.mesh, self.lanes, self.photos, self.side = mesh, lanes, photos, photos.images.shape[1]
         batch_bytes = lanes.batch_size * photos.images[0].nbytes
         self.chunk_steps = int(min(max(chunk_bytes // batch_bytes, 1), lanes.steps))
         self._weights = lanes.weights()

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from corolla import augment
 from corolla.backend import keras
+from corolla.losses import count_pairs, cross_entropy
 from corolla.mesh import DATA, compiler_options, copied
 from corolla.models.lowering import map_pieces
 from corolla.optim import AdamW
@@ -118,20 +119,6 @@ def train_step(learner: Learner, state: State, sums: Sums, batch: Batch) -> tupl
     counted = count_pairs(batch.labels, logits.argmax(axis=1), batch.weights, learner.classes)
     new_sums = Sums(sums.loss + loss, sums.weight + batch.weights.sum(), sums.confusion + counted)
     return State(trainable, non_trainable, optimizer), new_sums
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
-    """Cross-entropy against targets of which `smoothing` is spread over all classes; float32[b]."""
-    logged = jax.nn.log_softmax(logits.astype(jnp.float32))
-    own = jnp.take_along_axis(logged, labels[:, None], axis=1)[:, 0]
-    return -(1 - smoothing) * own - smoothing * logged.mean(axis=1)
-
-
-def count_pairs(labels: jax.Array, predictions: jax.Array, weights: jax.Array, classes: int) -> jax.Array:
-    """Confusion counts of one batch; int32[classes, classes]. Padding (weight 0) is not counted."""
-    pairs = labels * classes + predictions
-    counts = jnp.zeros(classes * classes, jnp.int32).at[pairs].add((weights > 0).astype(jnp.int32))
-    return counts.reshape(classes, classes)
 
 
 # ------------------------------------------------------------------------------------------- many in one dispatch

@@ -7,6 +7,7 @@ stands and ends with the same numbers.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from corolla import classes, metrics
 from corolla.backend import keras
 from corolla.clock import Clock
 from corolla.config import TrainSettings
+from corolla.errors import WishError
+from corolla.fit import fit
 from corolla.images import load_split
 from corolla.inference import Predictor, View, values_of
 from corolla.interrupt import stop_requested
+from corolla.job import Job
 from corolla.journal import Journal
-from corolla.loop import Job, fine_tune
+from corolla.loop import fine_tune
 from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
-from corolla.network import build, feature_model
+from corolla.network import build, distributed, feature_model
 from corolla.optim import AdamW
 from corolla.order import Lanes
 from corolla.probe import Head, solve
@@ -37,15 +41,36 @@ from corolla.step import Learner, State
 from corolla.types import Photos
 
 
-def train(data: Path, out: Path, settings: TrainSettings, reporter: Reporter = SILENT) -> Scores:
+def train(
+    data: Path,
+    out: Path,
+    settings: TrainSettings,
+    reporter: Reporter = SILENT,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Scores:
     """Train a classifier on DATA/train, choosing by DATA/val, and leave everything in the run folder `out`.
 
+    callbacks: of Keras, for `loop="keras"`; see `fit.fit` for what they are told.
     Seeds Python's, NumPy's and Keras' global generators with `settings.seed`.
     Raises DataError (broken data), WishError (settings that make no sense, or a folder that holds another run),
     RunError (no room; a loss that is no number) and InterruptedRunError (a signal came; the state is saved).
     """
-    clock, folder = Clock(), RunFolder(out)
+    if callbacks and settings.loop != "keras":
+        raise WishError(f"--loop {settings.loop} calls no callbacks: callbacks want loop='keras'")
     mesh = mesh_for(settings.batch_size, divides=settings.batch_norm == "batch")
+    with distributed(mesh) if settings.loop == "keras" else nullcontext():
+        return _train(data, RunFolder(out), settings, mesh, reporter, callbacks)
+
+
+def _train(
+    data: Path,
+    folder: RunFolder,
+    settings: TrainSettings,
+    mesh: Mesh,
+    reporter: Reporter,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Scores:
+    clock = Clock()
     keras.utils.set_random_seed(settings.seed)
     model, settings = build(settings, classes.COUNT, mesh)
     with clock.section("input"):
@@ -53,7 +78,7 @@ def train(data: Path, out: Path, settings: TrainSettings, reporter: Reporter = S
     prints = {name: fingerprint(split) for name, split in photos.items()}
     folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES))
     if folder.finished():
-        reporter.note(f"this run is finished: its scores stand in {out / 'scores.json'}")
+        reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
         return metrics.from_json(folder.scores())
     job, labels = _job(settings, folder, mesh, model, photos, clock, reporter), photos["train"].labels
     del photos  # resident pixels are on the devices now: the host's copy, half of the memory, can go
@@ -63,7 +88,10 @@ def train(data: Path, out: Path, settings: TrainSettings, reporter: Reporter = S
         if settings.epochs > 0 or settings.minutes is not None:
             if not restored:
                 job.journal.save(state, sums, 0)  # the probe took minutes: a kill must not cost it
-            fine_tune(job, state, sums, stopping)
+            if settings.loop == "keras":
+                fit(job, state, sums, stopping, callbacks)
+            else:
+                fine_tune(job, state, sums, stopping)
     return job.journal.finish()
 
 

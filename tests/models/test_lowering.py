@@ -134,6 +134,7 @@ def mixed_model():
     x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="multiplied")(x)
     x = layers.BatchNormalization(name="norm")(x)
     x = layers.Conv2D(4, 1, groups=2, name="grouped")(x)
+    x = layers.Conv2D(4, 7, padding="same", groups=4, name="group_a_channel")(x)
     x = layers.SeparableConv2D(5, 3, padding="same", name="separable")(x)
     return keras.Model(inputs, layers.Conv2D(2, 1, activation="tanh", name="point")(x))
 
@@ -142,7 +143,7 @@ def test_a_model_made_fast_keeps_names_weights_and_results(tmp_path):
     model = mixed_model()
     fast = lowering.fast_on_cpu(model)
     kinds = {layer.name: type(layer) for layer in fast.layers}
-    assert kinds["dense"] is kinds["point"] is lowering.Conv2D
+    assert kinds["dense"] is kinds["point"] is kinds["group_a_channel"] is lowering.Conv2D
     assert kinds["depthwise"] is lowering.DepthwiseConv2D and kinds["separable"] is lowering.SeparableConv2D
     assert kinds["dilated"] is kinds["multiplied"] is layers.DepthwiseConv2D and kinds["grouped"] is layers.Conv2D
     assert [v.path for v in fast.weights] == [v.path for v in model.weights]

@@ -44,7 +44,10 @@ def test_an_unknown_name_gets_the_nearest(name, message):
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"weights": "imagnet"}, "weights must be 'imagenet' or 'none', not 'imagnet' (did you mean 'imagenet'?)."),
+        (
+            {"weights": "imagnet"},
+            "weights must be 'imagenet', 'none' or a file, not 'imagnet' (did you mean 'imagenet'?).",
+        ),
         ({}, "micro has no trained weights: wish weights 'none' with it."),
         ({"weights": "none", "image_size": 7}, "image_size must be at least 8 px, not 7."),
     ],

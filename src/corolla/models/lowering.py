@@ -343,15 +343,22 @@ def _by_group(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.A
 # Devices ----------------------------------------------------------------------------------------------------------
 
 
+def _mesh() -> Any:
+    """The mesh that `jax.sharding.use_abstract_mesh` names, or Keras' distribution; None where there is neither."""
+    mesh, distribution = jax.sharding.get_abstract_mesh(), keras.distribution.distribution()
+    if not mesh.empty or distribution is None:
+        return None if mesh.empty else mesh
+    return cast(Any, distribution).device_mesh.backend_mesh.abstract_mesh
+
+
 def _on_each_device(function: Callable[..., Any], batch: int) -> Callable[..., Any]:
     """Return function(x, kernel[, cotangent]), worked off by every device for its own images.
 
-    Under the mesh that `jax.sharding.use_abstract_mesh` names, if there is one: left to itself, XLA's partitioner
-    copies whole activations between the devices wherever a batch is cut into groups. A convolution's result stays
-    split; of the gradients (dx, dk), dk is summed over the devices.
+    Left to itself, XLA's partitioner copies whole activations between the devices wherever a batch is cut into groups.
+    A convolution's result stays split; of the gradients (dx, dk), dk is summed over the devices.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.size <= 1 or mesh.manual_axes or batch % mesh.size:
+    mesh = _mesh()
+    if mesh is None or mesh.size <= 1 or mesh.manual_axes or not isinstance(batch, int) or batch % mesh.size:
         return function
     images, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
 
@@ -449,13 +456,16 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
 @keras.saving.register_keras_serializable("corolla")
 class Conv2D(keras.layers.Conv2D):
-    """The stock layer with `dense` as its convolution under the JAX backend."""
+    """The stock layer with `dense` as its convolution under the JAX backend; `depthwise` with a group a channel."""
 
     def call(self, inputs: Any) -> Any:
         """As the stock layer: float[b, h, w, c] -> float[b, h', w', f]."""
         if keras.backend.backend() != "jax":
             return super().call(inputs)
-        return _finish(self, _convolve(dense, self, inputs, self.kernel))
+        if self.groups == 1:
+            return _finish(self, _convolve(dense, self, inputs, self.kernel))
+        kernel = keras.ops.transpose(self.kernel, (0, 1, 3, 2))
+        return _finish(self, _convolve(depthwise, self, inputs, kernel))
 
 
 @keras.saving.register_keras_serializable("corolla")
@@ -478,7 +488,8 @@ def _fast_class(layer: keras.Layer) -> type[keras.Layer] | None:
     plain = layer.data_format == "channels_last" and set(layer.dilation_rate) == {1}
     plain = plain and layer.padding in ("same", "valid")
     if kind is keras.layers.Conv2D:
-        return Conv2D if plain and layer.groups == 1 else None
+        own_group = layer.groups == layer.filters and layer.kernel.shape[2] == 1  # as ConvNeXt writes it
+        return Conv2D if plain and (layer.groups == 1 or own_group) else None
     if not plain or layer.depth_multiplier != 1:
         return None
     return DepthwiseConv2D if kind is keras.layers.DepthwiseConv2D else SeparableConv2D

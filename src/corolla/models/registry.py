@@ -7,14 +7,18 @@ Gives: `names`, `entry` (both without importing Keras), `backbone`, `classifier`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 from corolla.errors import WishError, nearest
 
 if TYPE_CHECKING:
     from corolla.backend import keras
 
-Weights = Literal["imagenet", "none"]
+Weights = str
+"""imagenet, none, or the path of a file that Keras has saved: .keras, .weights.h5 or .h5."""
+_WORDS = ("imagenet", "none")
 DEFAULT = "efficientnet_lite0"
 
 
@@ -102,9 +106,9 @@ def entry(name: str) -> Entry:
 
 
 def _check(known: Entry, image_size: int, weights: str) -> None:
-    if weights not in ("imagenet", "none"):
+    if weights not in _WORDS and not Path(weights).is_file():
         raise WishError(
-            f"weights must be 'imagenet' or 'none', not {weights!r}{nearest(weights, ['imagenet', 'none'])}."
+            f"weights must be 'imagenet', 'none' or a file, not {weights!r}{nearest(weights, list(_WORDS))}."
         )
     if weights == "imagenet" and not known.pretrained:
         raise WishError(f"{known.name} has no trained weights: wish weights 'none' with it.")
@@ -124,11 +128,27 @@ def backbone(name: str, image_size: int | None = None, weights: Weights = "image
     _check(known, size, weights)
     from corolla.models.lowering import fast_on_cpu
 
-    return fast_on_cpu(stock_backbone(known, size, weights))
+    if weights in _WORDS:
+        return fast_on_cpu(stock_backbone(known, size, weights))
+    model = fast_on_cpu(stock_backbone(known, size, "none"))
+    _load(model, Path(weights))
+    return model
+
+
+def _load(model: keras.Model, path: Path) -> None:
+    """Fill a backbone from a file of its weights, or of a classifier's around it: weights only, no code.
+
+    Raises WishError where they do not fit, with what Keras says of the layer and the shapes.
+    """
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError, BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise WishError(f"{path} does not fit {model.name}: {reason}") from error
 
 
 def stock_backbone(known: Entry, size: int, weights: Weights) -> keras.Model:
-    """Build what `backbone` builds out of stock Keras layers alone: for comparisons."""
+    """Build what `backbone` builds out of stock Keras layers alone: for comparisons. weights: imagenet or none."""
     if known.function:
         from corolla.models import applications
 

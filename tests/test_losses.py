@@ -1,0 +1,67 @@
+"""Loss and counts, against scikit-learn; padding changes neither."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn
+
+from corolla.losses import CrossEntropy, Seen, count_pairs, cross_entropy
+
+
+def batch(n: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits, labels and weights, a third of them 0 (but never all)."""
+    random = np.random.default_rng(seed)
+    weights = (random.random(n) > 0.3).astype(np.float32)
+    weights[0] = 1
+    logits = random.standard_normal((n, classes)).astype(np.float32) * 3
+    return logits, random.integers(0, classes, n).astype(np.int32), weights
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits.astype(np.float64))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+@given(st.integers(1, 20), st.integers(2, 9), st.integers(0, 10_000), st.sampled_from([0.0, 0.1, 0.5]))
+def test_cross_entropy_is_that_of_smoothed_targets(n, classes, seed, smoothing):
+    logits, labels, weights = batch(n, classes, seed)
+    targets = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
+    wanted = -(targets * np.log(probabilities(logits))).sum(axis=1)
+    np.testing.assert_allclose(cross_entropy(logits, labels, smoothing), wanted, rtol=1e-4, atol=1e-5)
+    mean = CrossEntropy(smoothing)(labels, logits, weights)
+    assert float(mean) == pytest.approx((wanted * weights).sum() / weights.sum(), rel=1e-4)
+
+
+@given(st.integers(1, 20), st.integers(2, 9), st.integers(0, 10_000))
+def test_pairs_are_counted_without_padding(n, classes, seed):
+    logits, labels, weights = batch(n, classes, seed)
+    real = weights > 0
+    wanted = sklearn.confusion_matrix(labels[real], logits.argmax(axis=1)[real], labels=range(classes))
+    np.testing.assert_array_equal(count_pairs(labels, logits.argmax(axis=1), weights, classes), wanted)
+
+
+def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
+    seen, parts = Seen(7, 0.1), [batch(12, 7, seed) for seed in range(4)]
+    for logits, labels, weights in parts:
+        seen.update_state(labels, logits, weights)
+    logits, labels, weights = (np.concatenate(values) for values in zip(*parts, strict=True))
+    real, predicted = weights > 0, logits.argmax(axis=1)
+    found = {name: float(value) for name, value in seen.result().items()}
+    present = sorted(set(labels[real].tolist()))
+    assert found == pytest.approx(
+        {
+            "loss": float(CrossEntropy(0.1)(labels, logits, weights)),
+            "accuracy": sklearn.accuracy_score(labels[real], predicted[real]),
+            "macro_f1": sklearn.f1_score(labels[real], predicted[real], labels=present, average="macro"),
+        },
+        rel=1e-5,
+    )
+    seen.reset_state()
+    assert {name: float(value) for name, value in seen.result().items()} == {"loss": 0, "accuracy": 0, "macro_f1": 0}
+    seen.update_state(labels, logits)  # without weights every record counts
+    assert float(seen.weight) == len(labels)
+
+
+def test_the_loss_is_rebuilt_from_its_config():
+    assert CrossEntropy.from_config(CrossEntropy(0.3).get_config()).smoothing == 0.3
