@@ -143,7 +143,7 @@ def test_importing_every_module_asks_no_device():
 def test_the_environment_is_left_alone():
     """Keras asks its name of a backend once, there; the command line and the workers quieten what they start.
 
-    `models.applications` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
+    `models.registry` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
     somebody has told XLA a number of devices.
     """
     touching = {
@@ -152,4 +152,4 @@ def test_the_environment_is_left_alone():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
-    assert touching <= {"backend", "cli", "mesh", "models.applications", "sample.workers"}
+    assert touching <= {"backend", "cli", "mesh", "models.registry", "sample.workers"}

@@ -37,7 +37,10 @@ def resize(images: Tensor, size: int, dtype: str = "float32") -> Tensor:
     """Resize without chance, for evaluation. images: uint8[b, h, w, 3]; returns dtype[b, size, size, 3] in 0..255."""
     if images.shape[1:3] == (size, size):
         return ops.cast(images, dtype)
-    zero, one = ops.zeros((images.shape[0],)), ops.ones((images.shape[0],))
+    one = ops.ones_like(
+        images[:, 0, 0, 0], dtype="float32"
+    )  # other backends than JAX do not know the batch's size here
+    zero = ops.zeros_like(one)
     rows = sampling_matrix(zero, one, zero, size, images.shape[1])
     columns = sampling_matrix(zero, one, zero, size, images.shape[2])
     return resample(images, rows, columns, dtype)

@@ -185,6 +185,27 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Models:
+    """List the backbones: parameters, work for one image, its size, and whether their weights are at hand."""
+
+    json: bool = False
+    """Print the list as JSON."""
+
+    def run(self) -> int:
+        from dataclasses import asdict
+
+        from corolla.console import print_models
+        from corolla.models.registry import listing
+
+        found = listing()
+        if self.json:
+            _emit([asdict(one) for one in found])
+        else:
+            print_models(Console(), found)
+        return 0
+
+
+@dataclass(frozen=True)
 class Export:
     """Write a run's classifier as one file that plain Keras loads, without Corolla."""
 
@@ -210,7 +231,7 @@ class Export:
         return 0
 
 
-Command = Sample | Check | Train | Evaluate | Predict | Export
+Command = Sample | Check | Train | Evaluate | Predict | Models | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

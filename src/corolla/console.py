@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from corolla.metrics import ClassScore, Scores
+from corolla.models.registry import Facts
 from corolla.reporter import Reporter
 
 LOG_EVERY_SECONDS = 30.0
@@ -66,6 +67,18 @@ class ConsoleReporter(Reporter):
             highlight=False,
             soft_wrap=True,
         )
+
+
+def print_models(console: Console, models: list[Facts]) -> None:
+    """A table of every backbone."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model")
+    for column in ("parameters", "GFLOPs", "size (px)"):
+        table.add_column(column, justify="right")
+    table.add_column("ImageNet weights")
+    for one in models:
+        table.add_row(one.name, f"{one.parameters / 1e6:.1f} M", f"{one.gflops:.2f}", str(one.image_size), one.weights)
+    console.print(table)
 
 
 def describe(figures: dict[str, float]) -> str:

@@ -7,16 +7,18 @@ the optimizer, evaluation and checkpoints. What it costs is a dispatch a step, a
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import jax
 import numpy as np
 
 from corolla import augment
-from corolla.backend import keras
+from corolla.backend import is_jax, keras, value_of
 from corolla.job import Job, Watch, close_epoch, planned_steps
 from corolla.losses import CrossEntropy, Seen
+from corolla.network import accelerated
 from corolla.order import DRAWS, epoch_order
 from corolla.pace import Pace
 from corolla.step import LANES, WHOLE, Learner, State, Sums, gather
@@ -52,32 +54,23 @@ class Augment(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-class Batches(keras.utils.PyDataset):
-    """The rest of an epoch, in the custom loop's order: batches cut out of what lies on the devices.
+def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
+    """Batches without end, from a step of an epoch on, in the custom loop's order: cut out of what lies on the devices.
 
-    Every batch is full: places beyond the last record have weight 0, so nothing is dropped and nothing is uneven.
+    A stream, because Keras reads ahead of its own epochs on some backends. Every batch is full: places beyond the last
+    record have weight 0, so nothing is dropped and nothing is uneven.
     """
-
-    def __init__(self, job: Job, first: int) -> None:
-        super().__init__()  # no worker threads: there is nothing to prepare on the host
-        self.job, self.first = job, first
-        self.read = jax.jit(jax.shard_map(gather, mesh=job.mesh, in_specs=(LANES, LANES, WHOLE), out_specs=LANES))
-        self.on_epoch_begin()
-
-    def on_epoch_begin(self) -> None:
-        """Begin the epoch that the journal stands at."""
-        self.job.train.start(epoch_order(self.job.train.lanes, self.job.settings.seed, self.job.journal.position.epoch))
-
-    def __len__(self) -> int:
-        """Steps from the first one to the end of the epoch."""
-        return self.job.train.lanes.steps - self.first
-
-    def __getitem__(self, index: int) -> Batch:
-        """One step's records."""
-        step = self.first + index
-        part = self.job.train.take(step, step + 1)
-        batch = self.read(part.pixels, part.steps, np.int32(part.first))
-        return {"images": batch.images, "draws": batch.draws}, batch.labels, batch.weights
+    specs = {"in_specs": (LANES, LANES, WHOLE), "out_specs": LANES}
+    read = jax.jit(jax.shard_map(gather, mesh=job.mesh, **specs))
+    while True:
+        job.train.start(epoch_order(job.train.lanes, job.settings.seed, epoch))
+        for step in range(first, job.train.lanes.steps):
+            part = job.train.take(step, step + 1)
+            batch = read(part.pixels, part.steps, np.int32(part.first))
+            if not is_jax():
+                batch = jax.tree.map(np.asarray, batch)
+            yield {"images": batch.images, "draws": batch.draws}, batch.labels, batch.weights
+        epoch, first = epoch + 1, 0
 
 
 def training_model(learner: Learner, side: int, seen: Seen) -> keras.Model:
@@ -91,6 +84,7 @@ def training_model(learner: Learner, side: int, seen: Seen) -> keras.Model:
         optimizer=learner.optimizer,
         loss=CrossEntropy(learner.label_smoothing),
         weighted_metrics=[seen],
+        jit_compile=is_jax() or accelerated(),  # pyright: ignore  # XLA is slower than TensorFlow itself on a CPU
     )
     return model
 
@@ -118,14 +112,19 @@ class Variables:
 
     def shorten(self, total_steps: int) -> None:
         """Write the schedule's length into its variable."""
-        self.model.jax_state_sync()
+        self._sync()
         self.optimizer.total_steps.assign(total_steps)
 
     def now(self) -> tuple[State, Sums]:
         """The values as they stand; valid until the next step."""
-        self.model.jax_state_sync()
-        state = State(*([variable.value for variable in variables] for variables in self._state))
-        return state, Sums(*(variable.value for variable in self._sums))
+        self._sync()
+        state = State(*([value_of(variable) for variable in variables] for variables in self._state))
+        return state, Sums(*(value_of(variable) for variable in self._sums))
+
+    def _sync(self) -> None:
+        """On JAX the values live outside of the variables while an epoch runs."""
+        if is_jax():
+            self.model.jax_state_sync()
 
 
 class Journalist(keras.callbacks.Callback):
@@ -191,10 +190,7 @@ def fit(
     variables = Variables(model, job.learner, seen)
 
     def run_steps(count: int = MEASURED_STEPS) -> int:
-        batches = Batches(job, first=0)
-        count = min(count, len(batches))
-        for index in range(count):
-            images, labels, weights = batches[index]
+        for images, labels, weights in islice(batches(job, 1, 0), count):
             model.train_on_batch(images, labels, weights)
         variables.assign(state, sums)  # these steps were none
         return count
@@ -212,5 +208,12 @@ def fit(
     while job.epochs_left() and not model.stop_training:
         # The rest of an epoch that was interrupted is a fit of its own: Keras knows epochs, but no step to start from.
         last = position.epoch if position.step else -(-position.total_steps // job.train.lanes.steps)
-        batches, every = Batches(job, position.step), [journalist, *callbacks]
-        model.fit(batches, initial_epoch=position.epoch - 1, epochs=last, callbacks=every, verbose=0)  # pyright: ignore
+        model.fit(
+            batches(job, position.epoch, position.step),
+            steps_per_epoch=job.train.lanes.steps - position.step,
+            initial_epoch=position.epoch - 1,
+            epochs=last,
+            callbacks=[journalist, *callbacks],
+            shuffle=False,  # the stream has its order
+            verbose=0,  # pyright: ignore
+        )

@@ -14,7 +14,8 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla.backend import keras
+from corolla import augment
+from corolla.backend import is_jax, keras, value_of
 from corolla.mesh import copied, platform
 from corolla.order import sequential
 from corolla.resident import Feed, Part
@@ -123,11 +124,65 @@ def _cut(images: jax.Array, first: int, steps: int) -> jax.Array:
     return jax.lax.dynamic_slice_in_dim(images, first, steps, axis=1)
 
 
+class KerasPredictor:
+    """A `Predictor` for the other backends of Keras: `model.predict`, which spreads batches over their devices."""
+
+    compile_seconds = 0.0
+
+    def __init__(self, model: keras.Model, mesh: Mesh, image_size: int) -> None:
+        inputs = keras.Input(model.input_shape[1:], name="seen")
+        self.model, self.image_size = model, image_size
+        self.values = [*model.trainable_variables, *model.non_trainable_variables]
+        self.outer = keras.Model(inputs, model(inputs))
+        self.outer.compile(jit_compile=False)  # pyright: ignore
+
+    def __call__(
+        self, values: Values, feed: Feed, progress: Progress = silent, views: Sequence[View] = ("plain",)
+    ) -> NDArray[np.float32]:
+        """Outputs for every record of the feed: float32[n, views, outputs]."""
+        lanes, before = feed.lanes, [value_of(variable) for variable in self.values]
+        self._assign([*values.trainable, *values.non_trainable])
+        seen = []
+        for view in views:
+            rows = self.outer.predict(_Views(feed, self.image_size, view), verbose=0)  # pyright: ignore
+            seen.append(np.asarray(rows).reshape(lanes.steps, -1, rows.shape[-1]))
+        self._assign(before)
+        progress(lanes.n, lanes.n)
+        return lanes.flatten(np.moveaxis(np.stack(seen, axis=2), 0, 1))
+
+    def _assign(self, values: Sequence[Any]) -> None:
+        for variable, value in zip(self.values, values, strict=True):
+            variable.assign(np.asarray(value))
+
+
+class _Views(keras.utils.PyDataset):
+    """The steps of a feed one by one, as the network sees them."""
+
+    def __init__(self, feed: Feed, image_size: int, view: View) -> None:
+        super().__init__()
+        self.feed, self.image_size, self.view = feed, image_size, view
+        feed.start(sequential(feed.lanes))
+
+    def __len__(self) -> int:
+        return self.feed.lanes.steps
+
+    def __getitem__(self, index: int) -> tuple[NDArray]:
+        part = self.feed.take(index, index + 1)
+        images = np.asarray(part.pixels.images)[:, part.first]
+        seen = augment.resize(images[:, :, ::-1] if self.view == "mirror" else images, self.image_size)
+        return (np.asarray(keras.ops.convert_to_numpy(seen)),)
+
+
+def make_predictor(model: keras.Model, mesh: Mesh, image_size: int) -> Predictor | KerasPredictor:
+    """The predictor for the backend that Keras runs on."""
+    return (Predictor if is_jax() else KerasPredictor)(model, mesh, image_size)
+
+
 def values_of(model: keras.Model) -> Values:
     """The values that a Keras model holds now."""
     return Values(
-        [variable.value for variable in model.trainable_variables],
-        [variable.value for variable in model.non_trainable_variables],
+        [value_of(variable) for variable in model.trainable_variables],
+        [value_of(variable) for variable in model.non_trainable_variables],
     )
 
 

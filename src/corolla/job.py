@@ -23,7 +23,7 @@ from corolla import metrics
 from corolla.clock import process_seconds
 from corolla.config import TrainSettings
 from corolla.errors import RunError
-from corolla.inference import Predictor, Values
+from corolla.inference import KerasPredictor, Predictor, Values
 from corolla.interrupt import InterruptedRunError
 from corolla.journal import Journal
 from corolla.mesh import copied
@@ -50,7 +50,7 @@ class Job:
     learner: Learner
     train: Feed
     val: Feed
-    predictor: Predictor
+    predictor: Predictor | KerasPredictor
     journal: Journal
 
     def put(self, values: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corolla.images import load_split
-from corolla.inference import Predictor, View, softmax, values_of
+from corolla.inference import View, make_predictor, softmax, values_of
 from corolla.mesh import mesh_for
 from corolla.network import trained
 from corolla.order import Lanes
@@ -69,7 +69,7 @@ def _probabilities(folder: RunFolder, photos: Photos, tta: Tta, reporter: Report
     model = trained(folder, mesh)
     fit = fits(mesh, photos.images.nbytes, "auto")
     feed = make_feed(mesh, Lanes(len(photos), settings.batch_size), photos, fit.resident)
-    predictor = Predictor(model, mesh, settings.image_size)
+    predictor = make_predictor(model, mesh, settings.image_size)
 
     def predicting(done: int, total: int) -> None:
         reporter.progress(f"predicting with {folder.path.name}", done, total)

@@ -6,7 +6,7 @@ Gives: `cross_entropy` and `count_pairs`; `CrossEntropy` and `Seen`, the same fo
 
 from typing import Any
 
-from corolla.backend import keras
+from corolla.backend import keras, over_replicas
 
 ops: Any = keras.ops
 Tensor = Any
@@ -35,16 +35,24 @@ def count_pairs(labels: Tensor, predictions: Tensor, weights: Tensor, classes: i
 class CrossEntropy(keras.losses.Loss):
     """Mean of `cross_entropy` over the records of a batch; padding (weight 0) does not count.
 
-    y_true: int[b]; y_pred: logits float[b, classes].
+    y_true: int[b]; y_pred: logits float[b, classes]. The mean is that of the whole batch, also where each of several
+    replicas sees a part of it: Keras' own reductions take the mean of the parts' means, and padding is in one of them.
     """
 
     def __init__(self, smoothing: float = 0.0, name: str = "cross_entropy") -> None:
-        super().__init__(name=name, reduction="mean_with_sample_weight")
+        super().__init__(name=name)
         self.smoothing = smoothing
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
+        """Return this replica's share of the mean, float32[]: of the whole mean where there is one replica."""
+        losses = self.call(y_true, y_pred)
+        weights = ops.ones_like(losses) if sample_weight is None else ops.cast(sample_weight, "float32")
+        return ops.divide_no_nan(ops.sum(losses * weights), over_replicas(ops.sum(weights))[0])
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return float32[b]."""
-        return cross_entropy(y_pred, ops.cast(y_true, "int32"), self.smoothing)
+        labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+        return cross_entropy(y_pred, labels, self.smoothing)
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this loss."""

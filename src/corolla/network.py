@@ -4,6 +4,7 @@ Takes: settings, or a run folder. Gives: Keras models, and their weights as name
 """
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,10 +14,10 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla.backend import keras
+from corolla.backend import is_jax, keras
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
-from corolla.mesh import compute_dtype
+from corolla.mesh import compute_dtype, platform
 from corolla.models import freeze, registry
 from corolla.run import RunFolder
 from corolla.step import Learner, State
@@ -44,6 +45,10 @@ def distributed(mesh: Mesh) -> Iterator[None]:
 
     Keras 3.15 places variables by what is told when they are made: told later, their placements do not fit together.
     """
+    if keras.backend.backend() == "tensorflow":
+        with _strategy().scope():
+            yield
+        return
     before = keras.distribution.distribution()
     if mesh.size > 1:
         devices = np.array([f"{device.platform}:{device.id}" for device in mesh.devices.flat])
@@ -57,10 +62,32 @@ def distributed(mesh: Mesh) -> Iterator[None]:
         keras.distribution.set_distribution(before)
 
 
+def _strategy() -> Any:
+    """TensorFlow's way over all devices: TPUStrategy where a TPU answers, MirroredStrategy where there are several."""
+    import tensorflow as tf  # pyright: ignore
+
+    if tf.config.list_physical_devices("TPU") or "TPU_NAME" in os.environ:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def accelerated(mesh: Mesh | None = None) -> bool:
+    """Whether the network runs on a TPU or GPU: of the mesh on JAX, else of what the backend of Keras sees."""
+    if mesh is not None and is_jax():
+        return platform(mesh) != "cpu"
+    return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
 def _blocks_to_train(settings: TrainSettings, model: keras.Model, mesh: Mesh) -> int:
     if settings.train_blocks is not None:
         return settings.train_blocks
-    return len(freeze.blocks(model)) // 2 if mesh.devices.flat[0].platform == "cpu" else -1
+    return -1 if accelerated(mesh) else len(freeze.blocks(model)) // 2
 
 
 def _classifier(settings: TrainSettings, classes: int, mesh: Mesh, weights: Any) -> keras.Model:

@@ -8,7 +8,7 @@ constant would mean compiling twice. It travels in checkpoints, so a resumed run
 
 from typing import Any
 
-from corolla.backend import keras
+from corolla.backend import keras, over_replicas, replicas
 
 ops: Any = keras.ops
 
@@ -49,6 +49,15 @@ class AdamW(keras.optimizers.AdamW):
         rising = part / max(self.warmup, 1e-9)
         falling = 0.5 * (1 + ops.cos(3.14159265 * ops.clip((part - self.warmup) / max(1 - self.warmup, 1e-9), 0, 1)))
         return self.peak_learning_rate * ops.minimum(rising, falling)
+
+    def _clip_gradients(self, grads: list) -> list:
+        """Clip by the norm of the whole batch's gradient, not by that of each replica's part."""
+        count = replicas()
+        if count == 1:
+            return super()._clip_gradients(grads)
+        return [
+            gradient / count for gradient in super()._clip_gradients(over_replicas(*grads))
+        ]  # Keras sums them again
 
     def _update_model_variables_moving_average(self, trainable_variables: list) -> None:
         if not self.use_ema:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from corolla import augment
-from corolla.backend import keras
+from corolla.backend import keras, value_of
 from corolla.losses import count_pairs, cross_entropy
 from corolla.mesh import DATA, compiler_options, copied
 from corolla.models.lowering import map_pieces
@@ -88,7 +88,7 @@ class Learner:
         if not self.optimizer.built:
             self.optimizer.build(self.model.trainable_variables)
         groups = (self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables)
-        return State(*([jnp.array(variable.value) for variable in group] for group in groups))
+        return State(*([jnp.array(value_of(variable)) for variable in group] for group in groups))
 
     def averaged(self, state: State) -> list[jax.Array]:
         """The trainable values to be scored: their moving average, or themselves where averaging is off."""

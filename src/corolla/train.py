@@ -16,13 +16,13 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from corolla import classes, metrics
-from corolla.backend import keras
+from corolla.backend import is_jax, keras
 from corolla.clock import Clock
 from corolla.config import TrainSettings
 from corolla.errors import WishError
 from corolla.fit import fit
 from corolla.images import load_split
-from corolla.inference import Predictor, View, values_of
+from corolla.inference import View, make_predictor, values_of
 from corolla.interrupt import stop_requested
 from corolla.job import Job
 from corolla.journal import Journal
@@ -57,6 +57,10 @@ def train(
     """
     if callbacks and settings.loop != "keras":
         raise WishError(f"--loop {settings.loop} calls no callbacks: callbacks want loop='keras'")
+    if settings.loop == "jax" and not is_jax():
+        raise WishError(
+            f"--loop jax wants Keras on JAX, not on {keras.backend.backend()}: use --loop keras, or unset KERAS_BACKEND"
+        )
     mesh = mesh_for(settings.batch_size, divides=settings.batch_norm == "batch")
     with distributed(mesh) if settings.loop == "keras" else nullcontext():
         return _train(data, RunFolder(out), settings, mesh, reporter, callbacks)
@@ -130,7 +134,7 @@ def _job(
     size, smoothing = settings.image_size, settings.label_smoothing
     learner = Learner(model, optimizer, size, smoothing, settings.crop_area, settings.flip)
     journal = Journal(folder, learner, photos["val"], clock, reporter)
-    return Job(settings, mesh, learner, feeds["train"], feeds["val"], Predictor(model, mesh, size), journal)
+    return Job(settings, mesh, learner, feeds["train"], feeds["val"], make_predictor(model, mesh, size), journal)
 
 
 # ------------------------------------------------------------------------------------------------ phase one: probe
@@ -154,7 +158,7 @@ def _probe(job: Job, labels: NDArray[np.int32] | None) -> State:
 def _feature_maker(job: Job) -> Callable[[Feed, str, Sequence[View]], NDArray[np.float32]]:
     """A function (feed, its name, views) -> features of every photo, float32[n, views, f]."""
     model = feature_model(job.learner.model)
-    predictor = Predictor(model, job.mesh, job.settings.image_size)
+    predictor = make_predictor(model, job.mesh, job.settings.image_size)
     values = values_of(model)
 
     def features(feed: Feed, name: str, views: Sequence[View]) -> NDArray[np.float32]:

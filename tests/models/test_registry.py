@@ -166,14 +166,68 @@ def test_weights_that_cannot_be_had_are_explained(monkeypatch):
         raise Exception("URL fetch failure on https://there/x.h5: None -- [Errno -2] Name or service not known")
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    monkeypatch.setenv("KERAS_HOME", "/where/keras/lives")
     with pytest.raises(RunError) as raised:
         registry.backbone("mobilenet_v2")
     assert str(raised.value) == (
         "mobilenet_v2: its weights could not be had: URL fetch failure on https://there/x.h5: None -- [Errno -2] Name "
-        "or service not known. Put x.h5 into ~/.keras/models yourself, or wish weights 'none'."
+        "or service not known. Put x.h5 into /where/keras/lives/models yourself, or wish weights 'none'."
     )
 
 
 def test_a_size_that_a_model_cannot_take_is_a_wish():
     with pytest.raises(WishError, match=r"^inception_v3 cannot be built at 32 px: Input size must be at least 75x75"):
         registry.backbone("inception_v3", 32, "none")
+
+
+# What is known of a model without building it ---------------------------------------------------------------------
+
+
+def test_facts_are_those_of_the_models():
+    """`bench/model_facts.py` wrote them; the published counts are of Keras' and EfficientNet's own tables."""
+    facts = {one.name: one for one in registry.listing()}
+    assert list(facts) == registry.names()
+    for name in ("micro", "efficientnet_lite0", "mobilenet_v3_small"):
+        known = registry.entry(name)
+        model = registry.stock_backbone(known, known.image_size, "none")
+        assert facts[name].parameters == model.count_params() and facts[name].image_size == known.image_size
+    published = {"efficientnet_lite0": 0.78, "mobilenet_v2": 0.6, "resnet50": 7.7, "vgg16": 30.7, "convnext_tiny": 8.9}
+    for name, gflops in published.items():
+        assert facts[name].gflops == pytest.approx(gflops, rel=0.06)
+    assert facts["efficientnet_lite0"].weights == "installed" and facts["micro"].weights == "none"
+
+
+def test_weights_are_at_hand_where_keras_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    before = {one.name: one.weights for one in registry.listing()}
+    assert before["xception"] == "to download"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "xception_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
+    assert {one.name: one.weights for one in registry.listing()} == {**before, "xception": "cached"}
+
+
+# Weights from a file ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_weights_of_a_backbone_or_of_a_classifier_fit(micro, tmp_path, ending, whole):
+    path = tmp_path / f"mine{ending}"
+    model = micro if whole else registry.backbone("micro", 32, "none")
+    model.save_weights(path) if ending == ".weights.h5" else model.save(path)
+    found = registry.backbone("micro", 32, str(path))
+    for variable, wanted in zip(found.weights, model.weights, strict=False):
+        np.testing.assert_array_equal(variable, wanted)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    registry.backbone("efficientnet_lite0", 32, "none").save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(WishError) as raised:
+        registry.backbone("micro", 32, str(tmp_path / "other.weights.h5"))
+    text = str(raised.value)
+    assert text.startswith(f"{tmp_path / 'other.weights.h5'} does not fit micro: ") and "\n" not in text
+    assert "stem" in text and "(3, 3, 3, 32)" in text and "(3, 3, 3, 8)" in text
+    for name in ("text.weights.h5", "text.keras"):
+        (tmp_path / name).write_text("no weights at all")
+        with pytest.raises(WishError, match=rf"{name} does not fit micro: [^\n]+$"):
+            registry.backbone("micro", 32, str(tmp_path / name))

@@ -6,12 +6,12 @@ Gives: `backbone`: a functional keras.Model, images float[b, s, s, 3] in 0..255 
 Keras downloads the ImageNet weights itself, once, into its own folder.
 """
 
-import os
 import re
 from typing import Any
 
 from corolla.backend import keras
 from corolla.errors import RunError, WishError
+from corolla.models.registry import keras_folder
 
 # Each as (scale, offset) of keras.layers.Rescaling on RGB, from keras.applications.imagenet_utils.preprocess_input.
 _TORCH_STD = (0.229, 0.224, 0.225)
@@ -63,9 +63,8 @@ def _offline(name: str, error: Exception) -> str:
     """Say which file is missing and where Keras looks for it."""
     reason = " ".join(str(error).split())
     file = re.search(r"[\w.-]+\.(?:h5|keras)\b", reason)
-    folder = os.environ.get("KERAS_HOME", "~/.keras")
     what = file.group() if file else "the file"
     return (
         f"{name}: its weights could not be had: {reason.rstrip('.')}. "
-        f"Put {what} into {folder}/models yourself, or wish weights 'none'."
+        f"Put {what} into {keras_folder() / 'models'} yourself, or wish weights 'none'."
     )

