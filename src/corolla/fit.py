@@ -6,8 +6,10 @@ It shares everything with the custom loop but the loop: the model, the order of 
 the optimizer, evaluation and checkpoints. What it costs is a dispatch a step, and what callbacks cost.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -60,17 +62,32 @@ def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
     A stream, because Keras reads ahead of its own epochs on some backends. Every batch is full: places beyond the last
     record have weight 0, so nothing is dropped and nothing is uneven.
     """
+    feed = copy.copy(job.train)  # a place of its own in the order: Keras may leave a stream and begin another
     specs = {"in_specs": (LANES, LANES, WHOLE), "out_specs": LANES}
     read = jax.jit(jax.shard_map(gather, mesh=job.mesh, **specs))
     while True:
-        job.train.start(epoch_order(job.train.lanes, job.settings.seed, epoch))
-        for step in range(first, job.train.lanes.steps):
-            part = job.train.take(step, step + 1)
+        feed.start(epoch_order(feed.lanes, job.settings.seed, epoch))
+        for step in range(first, feed.lanes.steps):
+            part = feed.take(step, step + 1)
             batch = read(part.pixels, part.steps, np.int32(part.first))
             if not is_jax():
                 batch = jax.tree.map(np.asarray, batch)
             yield {"images": batch.images, "draws": batch.draws}, batch.labels, batch.weights
         epoch, first = epoch + 1, 0
+
+
+def _as_keras_takes_it(job: Job, epoch: int, first: int) -> Any:
+    """The stream; for TensorFlow a `tf.data.Dataset` of it, which can be begun anew.
+
+    Keras reads a few batches of a generator to see their shapes, and with `tf.distribute` loses some of them.
+    """
+    stream = partial(batches, job, epoch, first)
+    if keras.backend.backend() != "tensorflow":
+        return stream()
+    import tensorflow as tf  # pyright: ignore
+
+    signature = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), next(stream()))
+    return tf.data.Dataset.from_generator(stream, output_signature=signature)
 
 
 def training_model(learner: Learner, side: int, seen: Seen) -> keras.Model:
@@ -209,7 +226,7 @@ def fit(
         # The rest of an epoch that was interrupted is a fit of its own: Keras knows epochs, but no step to start from.
         last = position.epoch if position.step else -(-position.total_steps // job.train.lanes.steps)
         model.fit(
-            batches(job, position.epoch, position.step),
+            _as_keras_takes_it(job, position.epoch, position.step),
             steps_per_epoch=job.train.lanes.steps - position.step,
             initial_epoch=position.epoch - 1,
             epochs=last,
