@@ -9,6 +9,7 @@ shared out over the cores runs a forward pass at 66 to 83 images a second on two
 import contextlib
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -73,7 +74,17 @@ def compiler_options(mesh: Mesh) -> dict[str, Any] | None:
     day = 86_400
     options = {"terminate_timeout_seconds": day, "warn_stuck_seconds": day}
     waiting = {f"xla_cpu_collective_call_{name}": seconds for name, seconds in options.items()}
-    return {"xla_cpu_multi_thread_eigen": mesh.size == 1, **waiting}
+    return {"xla_cpu_multi_thread_eigen": mesh.size == 1, **{n: value for n, value in waiting.items() if _known(n)}}
+
+
+@cache
+def _known(option: str) -> bool:
+    """Whether this XLA has an option, of type int; it refuses to compile with one that it does not have."""
+    try:
+        jax.jit(lambda: 0, compiler_options={option: 1}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
