@@ -144,7 +144,7 @@ def test_the_environment_is_left_alone():
     """Keras asks its name of a backend once, there; the command line and the workers quieten what they start.
 
     `models.registry` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
-    somebody has told XLA a number of devices.
+    somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name.
     """
     touching = {
         name
@@ -152,4 +152,4 @@ def test_the_environment_is_left_alone():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
-    assert touching <= {"backend", "cli", "mesh", "models.registry", "sample.workers"}
+    assert touching <= {"backend", "cli", "mesh", "models.registry", "network", "sample.workers"}
