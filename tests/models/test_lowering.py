@@ -7,7 +7,6 @@ from jax import lax
 from jax import numpy as jnp
 
 from corolla.backend import keras
-from corolla.errors import WishError
 from corolla.models import lowering
 
 layers = keras.layers
@@ -141,17 +140,24 @@ def mixed_model():
 
 def test_a_model_made_fast_keeps_names_weights_and_results(tmp_path):
     model = mixed_model()
+    names = [v.path for v in model.weights]
+    model.save_weights(tmp_path / "stock.weights.h5")
+    x = np.random.default_rng(0).standard_normal((2, 12, 12, 3), np.float32)
+    wanted = call(model, x)
     fast = lowering.fast_on_cpu(model)
     kinds = {layer.name: type(layer) for layer in fast.layers}
     assert kinds["dense"] is kinds["point"] is kinds["group_a_channel"] is lowering.Conv2D
     assert kinds["depthwise"] is lowering.DepthwiseConv2D and kinds["separable"] is lowering.SeparableConv2D
     assert kinds["dilated"] is kinds["multiplied"] is layers.DepthwiseConv2D and kinds["grouped"] is layers.Conv2D
-    assert [v.path for v in fast.weights] == [v.path for v in model.weights]
-    model.save_weights(tmp_path / "stock.weights.h5")
+    assert [v.path for v in fast.weights] == names
+    assert_same([call(fast, x)], [wanted], 1e-5)
+    fast.save_weights(tmp_path / "fast.weights.h5")
     fast.set_weights([np.zeros(v.shape, v.dtype) for v in fast.weights])
     fast.load_weights(tmp_path / "stock.weights.h5")
-    x = np.random.default_rng(0).standard_normal((2, 12, 12, 3), np.float32)
-    assert_same([call(fast, x)], [call(model, x)], 1e-5)
+    assert_same([call(fast, x)], [wanted], 1e-5)
+    stock = mixed_model()
+    stock.load_weights(tmp_path / "fast.weights.h5")
+    np.testing.assert_array_equal(call(stock, x), wanted)
 
 
 def call(model, x):
@@ -159,22 +165,27 @@ def call(model, x):
     return jax.jit(lambda *args: model.stateless_call(*args, training=False)[0])(*weights, x)
 
 
-def test_a_model_made_fast_keeps_trainable_and_nesting():
-    inner = keras.Model(
-        inputs := keras.Input((6, 6, 3)), layers.DepthwiseConv2D(3, name="filter")(inputs), name="inner"
-    )
-    inner.get_layer("filter").trainable = False
+@keras.saving.register_keras_serializable("tests")
+class Composite(layers.Layer):
+    """A layer with a convolution inside, as blocks of KerasHub are."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.filter = layers.DepthwiseConv2D(3, name="filter")
+
+    def build(self, shape):
+        self.filter.build(shape)
+
+    def call(self, x):
+        return self.filter(x)
+
+
+def test_convolutions_inside_layers_and_nested_models_are_found():
+    inner = keras.Model(inputs := keras.Input((6, 6, 3)), Composite(name="block")(inputs), name="inner")
+    inner.get_layer("block").filter.trainable = False
     outer = keras.Model(inputs := keras.Input((6, 6, 3)), inner(inputs))
-    fast = lowering.fast_on_cpu(outer).get_layer("inner").get_layer("filter")
+    fast = lowering.fast_on_cpu(outer).get_layer("inner").get_layer("block").filter
     assert type(fast) is lowering.DepthwiseConv2D and not fast.trainable
-
-
-def test_a_subclassed_model_is_refused():
-    class Own(keras.Model):
-        pass
-
-    with pytest.raises(WishError, match=r"^own is not a functional Keras model, so its layers cannot be replaced\.$"):
-        lowering.fast_on_cpu(Own(name="own"))
 
 
 # Pieces -----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The form of convolutions that XLA runs fast on a CPU, and models made of it.
 
-Takes: arrays, or a functional Keras model.
-Gives: `depthwise`, `dense` (the convolutions, with their gradients), `fast_on_cpu` (a model that uses them),
+Takes: arrays, or a Keras model.
+Gives: `depthwise`, `dense` (the convolutions, with their gradients), `fast_on_cpu` (lets a model use them),
 `map_pieces` (a batch worked off in pieces whose activations stay in the cache).
 
 Each convolution carries two forms and the compiler picks one by platform (`lax.platform_dependent`): stock
@@ -21,7 +21,6 @@ from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from corolla.backend import keras
-from corolla.errors import WishError
 
 Strides = tuple[int, int]
 
@@ -495,22 +494,17 @@ def _fast_class(layer: keras.Layer) -> type[keras.Layer] | None:
     return DepthwiseConv2D if kind is keras.layers.DepthwiseConv2D else SeparableConv2D
 
 
-def _clone_layer(layer: keras.Layer) -> keras.Layer:
-    kind = _fast_class(layer) or type(layer)
-    return kind.from_config(layer.get_config())
-
-
 def fast_on_cpu(model: keras.Model) -> keras.Model:
-    """Return a copy of a functional model whose convolutions run fast on a CPU.
+    """Return a built model whose convolutions, however deep inside its layers, now run fast on a CPU: the same object.
 
-    Names, weights, their order and `trainable` are those of `model`, so saved weights fit both; on other platforms the
-    copy compiles to the same program as `model`. Raises WishError where `model` is not functional.
+    Only the classes of convolution layers change, to subclasses whose `call` differs: names, weights, their order,
+    `trainable` and saved files stay what they are, and on other platforms the model compiles to the same program.
     """
-    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
-        raise WishError(f"{model.name} is not a functional Keras model, so its layers cannot be replaced.")
-    copy = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
-    copy.set_weights(model.get_weights())
-    return copy
+    for layer in model._flatten_layers(include_self=False):
+        kind = _fast_class(layer)
+        if kind is not None:
+            object.__setattr__(layer, "__class__", kind)  # Keras' own __setattr__ would track the class as a part
+    return model
 
 
 # Pieces -----------------------------------------------------------------------------------------------------------
