@@ -87,7 +87,7 @@ def programs(wish: argparse.Namespace, mesh: Mesh, part: Part, form: str) -> Ite
     def features() -> keras.Model:
         if form == "fast":
             return registry.backbone(wish.model, wish.size, "none")
-        return registry.stock_backbone(registry.entry(wish.model), wish.size, "none")
+        return registry.stock_backbone(wish.model, wish.size, "none")
 
     if "predict" in wish.only:
         yield prediction(f"{form} predict", features(), mesh, part, wish.size)

@@ -60,7 +60,7 @@ def file_of(known: registry.Entry) -> str | None:
 def facts(name: str) -> dict[str, Any]:
     """Of one model."""
     known = registry.entry(name)
-    model = registry.stock_backbone(known, known.image_size, "none")
+    model = registry.stock_backbone(name, None, "none")
     found: dict[str, Any] = {
         "parameters": model.count_params(),
         "gflops": round(2 * sum(map(multiply_adds, layers(model))) / 1e9, 3),

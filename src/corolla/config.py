@@ -17,9 +17,10 @@ class TrainSettings:
     """How to train. Two runs with equal settings, data and device kind give equal numbers."""
 
     model: str = "efficientnet_lite0"
-    """Backbone by name."""
+    """Backbone by name (`corolla models`), or hub:PRESET of KerasHub."""
     weights: str = "imagenet"
-    """Weights to start from: imagenet, none (random), or a file that Keras saved (.keras, .weights.h5)."""
+    """Weights to start from: imagenet (a preset's own), none (random), or a file that Keras saved (.keras,
+    .weights.h5)."""
     image_size: int = 224
     """Side of the square images that the model sees [px]; picks the nearest folder of the data."""
     epochs: int = 5

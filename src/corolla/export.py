@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from corolla.backend import keras
 from corolla.checkpoint import write_file
@@ -57,22 +58,22 @@ def export(run: Path, out: Path | None = None, format: Format = "keras") -> Expo
         "input": "float[batch, image_size, image_size, 3], RGB, 0 to 255; scaling is inside the model",
         "output": "logits, float32[batch, labels]",
     }
+    images = np.random.default_rng(0).uniform(0, 255, (CHECKED, *model.input_shape[1:])).astype(np.float32)
+    wanted = np.asarray(model.predict_on_batch(images))
     with tempfile.TemporaryDirectory(prefix="corolla-export-") as place:
         made = Path(place) / path.name
         plain(model).save(made)
         with zipfile.ZipFile(made, "a") as archive:
             archive.writestr("corolla.json", json.dumps(told, ensure_ascii=False, indent=1))
-        difference = _difference(model, made)
+        difference = _difference(made, images, wanted)
         write_file(path, made.read_bytes())
     return Exported(path, len(told["labels"]), difference)
 
 
-def _difference(model: keras.Model, path: Path) -> float:
+def _difference(path: Path, images: NDArray, wanted: NDArray) -> float:
     """Largest difference of a logit between the run's model and the file. Raises RunError where it is too large."""
     loaded: Any = keras.saving.load_model(path, compile=False)
-    images = np.random.default_rng(0).uniform(0, 255, (CHECKED, *model.input_shape[1:])).astype(np.float32)
-    wanted, found = (np.asarray(one.predict_on_batch(images)) for one in (model, loaded))
-    difference = float(np.abs(wanted - found).max())
+    difference = float(np.abs(wanted - np.asarray(loaded.predict_on_batch(images))).max())
     if not difference <= TOLERANCE:
         raise RunError(f"{path.name} differs from its run by {difference:.2g} in a logit: it was not written")
     return difference

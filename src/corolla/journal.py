@@ -16,7 +16,7 @@ from corolla.checkpoint import Saved
 from corolla.clock import Clock
 from corolla.inference import softmax
 from corolla.metrics import Scores
-from corolla.network import weights_by_path
+from corolla.network import scored_weights
 from corolla.reporter import Reporter
 from corolla.run import RunFolder
 from corolla.step import Learner, State, Sums
@@ -78,7 +78,7 @@ class Journal:
     def _keep(self, state: State, epoch: int, macro_f1: float, logits: NDArray) -> None:
         self.position.best_epoch, self.position.best_macro_f1 = epoch, macro_f1
         with self.clock.section("save"):
-            arrays = {**weights_by_path(self.learner, state), "val_logits": logits}
+            arrays = {**scored_weights(self.learner, state), "val_logits": logits}
             self.folder.save_best(epoch, arrays, {"epoch": epoch, "macro_f1": macro_f1})
 
     # ------------------------------------------------------------------------------------------------ checkpoints

@@ -5,6 +5,8 @@ Takes: settings, or a run folder. Gives: Keras models, and their weights as name
 
 import dataclasses
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -107,27 +109,54 @@ def feature_model(classifier: keras.Model) -> keras.Model:
 
 def trained(folder: RunFolder, mesh: Mesh) -> keras.Model:
     """The classifier of a run with the weights of its best epoch. Raises RunError where they are damaged or missing."""
-    model = _classifier(folder.settings(), len(folder.names()), mesh, "none")
+    settings = dataclasses.replace(folder.settings(), model=folder.model())
+    model = _classifier(settings, len(folder.names()), mesh, "none")
     load_weights(model, folder.best().arrays, str(folder.path))
     return model
 
 
-def weights_by_path(learner: Learner, state: State) -> dict[str, jax.Array]:
-    """The weights to be scored and kept: averaged trainable ones and the others, by Keras path."""
+def named_weights(model: keras.Model) -> dict[str, Any]:
+    """The variables that make up a model's weights, by names that are the same in every process.
+
+    A name is the Keras path without the numbers that Keras gives to layers and variables nobody named, because these
+    count what was built before in the process; equal names are told apart by their order: "conv2d/kernel~1".
+    """
+    plain = {layer.name: _without_number(layer) for layer in model._flatten_layers()}
+    named, seen = {}, Counter()
+    for variable in model.weights:
+        parts = [plain.get(part) or _NUMBERED.sub("variable", part) for part in variable.path.split("/")]
+        name = "/".join(parts)
+        named[f"{name}~{seen[name]}" if seen[name] else name] = variable
+        seen[name] += 1
+    return named
+
+
+_NUMBERED = re.compile(r"^variable_\d+$")
+
+
+def _without_number(layer: keras.Layer) -> str:
+    """A layer's name; where Keras made it of the class, as conv2d_7 of Conv2D, without the number."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+    usual = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+    return usual if re.fullmatch(rf"{usual}_\d+", layer.name) else layer.name
+
+
+def scored_weights(learner: Learner, state: State) -> dict[str, jax.Array]:
+    """The weights to be scored and kept: averaged trainable ones and the others, by the names of `named_weights`."""
     model = learner.model
     pairs = [
         *zip(model.trainable_variables, learner.averaged(state), strict=True),
         *zip(model.non_trainable_variables, state.non_trainable, strict=True),
     ]
-    kept = {variable.path for variable in model.weights}
-    return {variable.path: value for variable, value in pairs if variable.path in kept}
+    values = {id(variable): value for variable, value in pairs}
+    return {name: values[id(variable)] for name, variable in named_weights(model).items()}
 
 
 def load_weights(model: keras.Model, arrays: dict[str, NDArray], source: str) -> None:
-    """Assign arrays by Keras path. Raises RunError naming the first weight that is missing or of another shape."""
-    for variable in model.weights:
-        found = arrays.get(variable.path)
+    """Assign arrays by name. Raises RunError naming the first weight that is missing or of another shape."""
+    for name, variable in named_weights(model).items():
+        found = arrays.get(name)
         if found is None or found.shape != tuple(variable.shape):
             what = "is missing" if found is None else f"has shape {found.shape}, not {tuple(variable.shape)}"
-            raise RunError(f"{source}: the weight {variable.path} {what}: these are the weights of another model")
+            raise RunError(f"{source}: the weight {name} {what}: these are the weights of another model")
         variable.assign(np.asarray(found))

@@ -4,6 +4,7 @@ Takes: a path. Gives: `RunFolder`, which reads and writes
     config.json        the settings of the run, and a fingerprint of its data
     environment.json   versions and devices
     labels.json        the label names, in label order
+    preset/            where the model is KerasHub's: its description, by which it is built again without the network
     metrics.jsonl      one line an epoch (epoch 0 is the probe)
     scores.json        the scores of the best epoch on the validation split; written last: its presence means finished
     predictions.npz    ids, labels and probabilities behind scores.json; predictions-probe.npz: those of the probe
@@ -15,6 +16,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,10 +30,13 @@ from corolla import checkpoint, config
 from corolla.checkpoint import Saved, read_json, write_file, write_json
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
+from corolla.models.registry import HUB
 from corolla.types import Photos
 
 KEPT = 2
 """Checkpoints that stay on the disk: should the newest be damaged, the one before it goes on."""
+
+PRESET = "preset"
 
 PACKAGES = ("corolla", "jax", "jaxlib", "keras", "numpy", "scipy", "simplejpeg", "google-crc32c", "protobuf")
 
@@ -45,10 +50,16 @@ class RunFolder:
     # -------------------------------------------------------------------------------------------- what was asked
 
     def begin(
-        self, settings: TrainSettings, data: dict[str, Any], environment: dict[str, Any], names: list[str]
+        self,
+        settings: TrainSettings,
+        data: dict[str, Any],
+        environment: dict[str, Any],
+        names: list[str],
+        preset: dict[str, str] | None = None,
     ) -> None:
         """Write what the run is, or check that it is the same run as the one that stands here.
 
+        preset: the files of `models.registry.files`, by name.
         Raises WishError where the folder holds something else, or a run with other settings or other data.
         """
         if self.exists():
@@ -56,6 +67,8 @@ class RunFolder:
             return
         if self._holds_something_else():
             raise WishError(f"{self.path} is there already and is no run folder: choose another --out")
+        for name, text in (preset or {}).items():
+            write_file(self.path / PRESET / name, text.encode())
         write_json(self.path / "labels.json", names)
         write_json(self.path / "environment.json", environment)
         write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
@@ -64,7 +77,7 @@ class RunFolder:
         """Whether the path is taken, but not by a run that was killed while it began."""
         if not self.path.is_dir():
             return self.path.exists()
-        ours = ("labels.json", "environment.json")
+        ours = ("labels.json", "environment.json", PRESET)
         return any(p.name not in ours and not p.name.startswith(checkpoint.TEMPORARY) for p in self.path.iterdir())
 
     def _refuse_another(self, settings: TrainSettings, data: dict[str, Any]) -> None:
@@ -96,6 +109,11 @@ class RunFolder:
             return config.from_dict(self._config()["settings"])
         except WishError as error:
             raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from error
+
+    def model(self) -> str:
+        """The name by which `models.registry` builds the run's model: of its own preset folder where it has one."""
+        kept = self.path / PRESET
+        return f"{HUB}{kept}" if kept.is_dir() else self.settings().model
 
     def names(self) -> list[str]:
         """The label names, in label order."""
@@ -165,7 +183,8 @@ def default_path(data: Path, settings: TrainSettings) -> Path:
     """Where a run goes that was given no folder: the same data and settings give the same name."""
     asked = {name: value for name, value in asdict(settings).items() if name not in config.FREE_ON_RESUME}
     told = hashlib.sha256(json.dumps([str(data.resolve()), asked], sort_keys=True).encode()).hexdigest()[:6]
-    return Path("runs") / f"{data.resolve().name}-{settings.model}-{told}"
+    model = re.sub(r"[^\w.-]+", "-", settings.model)  # hub:hf://somebody/something
+    return Path("runs") / f"{data.resolve().name}-{model}-{told}"
 
 
 def fingerprint(photos: Photos) -> dict[str, Any]:

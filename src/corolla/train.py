@@ -29,6 +29,7 @@ from corolla.journal import Journal
 from corolla.loop import fine_tune
 from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
+from corolla.models import registry
 from corolla.network import build, distributed, feature_model
 from corolla.optim import AdamW
 from corolla.order import Lanes
@@ -80,7 +81,8 @@ def _train(
     with clock.section("input"):
         photos = {name: _read(data, name, settings, reporter) for name in ("train", "val")}
     prints = {name: fingerprint(split) for name, split in photos.items()}
-    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES))
+    preset = {} if folder.exists() else registry.files(settings.model, settings.image_size)
+    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset)
     if folder.finished():
         reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
         return metrics.from_json(folder.scores())

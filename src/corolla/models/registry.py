@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from corolla.backend import keras
 
 Weights = str
-"""imagenet, none, or the path of a file that Keras has saved: .keras, .weights.h5 or .h5."""
+"""imagenet (a preset's own weights where the model is KerasHub's), none, or the path of a file that Keras has saved:
+.keras, .weights.h5 or .h5."""
 _WORDS = ("imagenet", "none")
 DEFAULT = "efficientnet_lite0"
+HUB = "hub:"
+"""Before a preset of KerasHub: its name, or what else KerasHub finds it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,9 @@ def entry(name: str) -> Entry:
     """
     if name not in _BY_SPELLING:
         close = nearest(name, list(_BY_SPELLING))
-        raise WishError(f"No model is called {name!r}{close}. Known: {', '.join(names())}.")
+        raise WishError(
+            f"No model is called {name!r}{close}. Known: {', '.join(names())}, and presets of KerasHub as {HUB}NAME."
+        )
     return _BY_SPELLING[name]
 
 
@@ -145,14 +150,15 @@ def keras_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
 
 
-def _check(known: Entry, image_size: int, weights: str) -> None:
+def _check(name: str, image_size: int | None, weights: str) -> None:
+    """Raise WishError for an unknown name and for what makes no sense with it."""
     if weights not in _WORDS and not Path(weights).is_file():
         raise WishError(
             f"weights must be 'imagenet', 'none' or a file, not {weights!r}{nearest(weights, list(_WORDS))}."
         )
-    if weights == "imagenet" and not known.pretrained:
-        raise WishError(f"{known.name} has no trained weights: wish weights 'none' with it.")
-    if image_size < 8:
+    if not name.startswith(HUB) and weights == "imagenet" and not entry(name).pretrained:
+        raise WishError(f"{name} has no trained weights: wish weights 'none' with it.")
+    if image_size is not None and image_size < 8:
         raise WishError(f"image_size must be at least 8 px, not {image_size}.")
 
 
@@ -163,14 +169,12 @@ def backbone(name: str, image_size: int | None = None, weights: Weights = "image
     are those of `corolla.models.lowering`, which on a CPU take a faster form.
     Raises WishError (unknown name, size or weights) and RunError (weights that cannot be had).
     """
-    known = entry(name)
-    size = known.image_size if image_size is None else image_size
-    _check(known, size, weights)
+    _check(name, image_size, weights)
     from corolla.models.lowering import fast_on_cpu
 
     if weights in _WORDS:
-        return fast_on_cpu(stock_backbone(known, size, weights))
-    model = fast_on_cpu(stock_backbone(known, size, "none"))
+        return fast_on_cpu(stock_backbone(name, image_size, weights))
+    model = fast_on_cpu(stock_backbone(name, image_size, "none"))
     _load(model, Path(weights))
     return model
 
@@ -187,8 +191,14 @@ def _load(model: keras.Model, path: Path) -> None:
         raise WishError(f"{path} does not fit {model.name}: {reason}") from error
 
 
-def stock_backbone(known: Entry, size: int, weights: Weights) -> keras.Model:
+def stock_backbone(name: str, image_size: int | None, weights: Weights) -> keras.Model:
     """Build what `backbone` builds out of stock Keras layers alone: for comparisons. weights: imagenet or none."""
+    if name.startswith(HUB):
+        from corolla.models import hub
+
+        return hub.backbone(name.removeprefix(HUB), image_size, weights)
+    known = entry(name)
+    size = known.image_size if image_size is None else image_size
     if known.function:
         from corolla.models import applications
 
@@ -199,6 +209,18 @@ def stock_backbone(known: Entry, size: int, weights: Weights) -> keras.Model:
     if weights == "imagenet":
         efficientnet_lite.load_imagenet(model, known.name)
     return model
+
+
+def files(name: str, image_size: int) -> dict[str, str]:
+    """What a run has to keep, by file name, so that `backbone` builds this model again: nothing but for KerasHub's.
+
+    In a folder of their own they are the model `HUB + folder`.
+    """
+    if not name.startswith(HUB):
+        return {}
+    from corolla.models import hub
+
+    return hub.files(name.removeprefix(HUB), image_size)
 
 
 def classifier(
