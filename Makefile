@@ -1,6 +1,7 @@
 # make run    the main job: train on DATA (or on a rendered sample), score, write submission.csv
 # make test   all checks and tests
 # make setup  only make and fill .venv
+# make test-extras   the tests that need TensorFlow and KerasHub, in a .venv-extras of their own
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -15,7 +16,7 @@ ARGS   ?= --minutes 20
 endif
 RUN    ?= runs/$(notdir $(abspath $(FROM)))-run
 
-.PHONY: run test setup check clean
+.PHONY: run test test-extras setup check clean
 
 setup: $(VENV)/dev.stamp
 
@@ -37,10 +38,16 @@ check: $(VENV)/dev.stamp
 test: check
 	$(BIN)/python -m pytest -n 2
 
+# the tests that `make test` skips for want of an extra: TensorFlow (several hundred MB), KerasHub, more weights
+test-extras:
+	$(PYTHON) -m venv $(VENV)-extras
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,hub,lite1,lite2]"
+	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_tensorflow.py
+
 run: $(VENV)/run.stamp
 	@[ -n "$(DATA)" ] || [ -d $(FROM) ] || $(BIN)/corolla sample $(FROM)
 	$(BIN)/corolla train "$(FROM)" --out "$(RUN)" $(ARGS)
 	$(BIN)/corolla predict "$(RUN)" --data "$(FROM)" --out "$(RUN)/submission.csv"
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-extras build dist

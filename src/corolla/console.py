@@ -79,6 +79,9 @@ def print_models(console: Console, models: list[Facts]) -> None:
     for one in models:
         table.add_row(one.name, f"{one.parameters / 1e6:.1f} M", f"{one.gflops:.2f}", str(one.image_size), one.weights)
     console.print(table)
+    console.print(
+        "also hub:PRESET, the image models of KerasHub: pip install 'corolla[hub]'", markup=False, highlight=False
+    )
 
 
 def describe(figures: dict[str, float]) -> str:

@@ -6,10 +6,12 @@ import sys
 import jax
 import numpy as np
 import pytest
+import simplejpeg
 
 from corolla.backend import keras
 from corolla.errors import RunError, WishError
 from corolla.models import applications, freeze, lowering, registry
+from flow import flower
 
 
 def test_names_are_known_without_keras_or_jax():
@@ -150,15 +152,30 @@ def test_an_unknown_way_to_normalise(micro):
 # keras.applications -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("scaling", "module"), [("tf", "mobilenet_v2"), ("torch", "densenet"), ("caffe", "resnet50"), ("none", "convnext")]
-)
-def test_pixels_are_scaled_as_keras_scales_them(scaling, module):
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype(np.float32)
-    inputs = keras.Input((4, 4, 3))
-    model = keras.Model(inputs, applications._scaled(inputs, scaling)) if scaling != "none" else (lambda x: x)
-    wanted = getattr(keras.applications, module).preprocess_input(pixels.copy())
-    np.testing.assert_allclose(np.asarray(model(pixels)), wanted, rtol=1e-5, atol=1e-4)
+def own_scaling(function):
+    """`preprocess_input` of the module of keras.applications that offers the model; MobileNetV3's offers that alone."""
+    modules = [thing for thing in vars(keras.applications).values() if hasattr(thing, "preprocess_input")]
+    found = [module for module in modules if hasattr(module, function)]
+    return (found[0] if found else keras.applications.mobilenet_v3).preprocess_input
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names() if registry.entry(name).function])
+def test_a_photo_is_scaled_as_its_family_scales_it(name):
+    """Where the family leaves pixels alone, its models scale them inside."""
+    known = registry.entry(name)
+    photo = simplejpeg.decode_jpeg(flower(3, seed=0))[None].astype(np.float32)
+    inputs = keras.Input(photo.shape[1:])
+    scaled = applications._scaled(inputs, known.scaling)
+    found = photo if scaled is inputs else np.asarray(keras.Model(inputs, scaled)(photo))
+    wanted = own_scaling(known.function)(photo.copy())
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny"])
+def test_families_that_leave_pixels_alone_scale_inside(name):
+    """A model that took 0..255 for its own range would give features hundreds of times as large."""
+    kinds = [type(layer).__name__ for layer in registry.stock_backbone(name, 32, "none").layers[:4]]
+    assert {"Rescaling", "Normalization"} & set(kinds)
 
 
 def test_weights_that_cannot_be_had_are_explained(monkeypatch):

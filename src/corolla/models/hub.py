@@ -99,7 +99,9 @@ def _from_preset(preset: str, with_weights: bool, **settings: Any) -> Any:
                 "folders are known by their whole path"
             ) from error
         kind = WishError if isinstance(error, ValueError) else RunError
-        raise kind(f"hub:{preset} cannot be had: {_line(error)}") from error
+        raise kind(
+            f"hub:{preset} cannot be had: {_line(error)} Without a network: hub:FOLDER of a saved preset"
+        ) from error
 
 
 def _converter(preset: str) -> Any:
