@@ -42,7 +42,7 @@ test: check
 test-extras:
 	$(PYTHON) -m venv $(VENV)-extras
 	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,hub,lite1,lite2]"
-	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_tensorflow.py
+	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py
 
 run: $(VENV)/run.stamp
 	@[ -n "$(DATA)" ] || [ -d $(FROM) ] || $(BIN)/corolla sample $(FROM)

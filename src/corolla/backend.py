@@ -1,6 +1,6 @@
 """Keras, on JAX unless somebody says otherwise: the one place where the backend is chosen, before Keras is imported.
 
-Takes: the environment (`KERAS_BACKEND` wins where it is set: jax or tensorflow).
+Takes: the environment (`KERAS_BACKEND` wins where it is set: jax, tensorflow or torch).
 Gives: `keras`, `is_jax`, `value_of`. Keras reads its backend once, at import, and has no other switch; without this it
 asks for TensorFlow. Import `keras` from here, inside the modules that need it, never from `corolla/__init__`.
 

@@ -83,6 +83,10 @@ def accelerated(mesh: Mesh | None = None) -> bool:
     """Whether the network runs on a TPU or GPU: of the mesh on JAX, else of what the backend of Keras sees."""
     if mesh is not None and is_jax():
         return platform(mesh) != "cpu"
+    if keras.backend.backend() == "torch":  # Keras lists no devices there
+        import torch  # pyright: ignore
+
+        return torch.cuda.is_available()
     return any(not device.startswith("cpu") for device in keras.distribution.list_devices())
 
 

@@ -1,4 +1,4 @@
-"""`KERAS_BACKEND=tensorflow`: the Keras loop trains, evaluates and predicts, on one device and over two."""
+"""Keras on TensorFlow or torch: the Keras loop trains, evaluates and predicts; TensorFlow also over two devices."""
 
 import dataclasses
 import importlib.util
@@ -16,8 +16,12 @@ from corolla.run import RunFolder
 from corolla.train import train
 from flow import SETTINGS, options, without_seconds
 
-THERE = importlib.util.find_spec("tensorflow") is not None
-needs_tensorflow = pytest.mark.skipif(not THERE, reason="TensorFlow is not installed (pip install corolla[tensorflow])")
+THERE = {name: importlib.util.find_spec(name) is not None for name in ("tensorflow", "torch")}
+
+
+def needs(backend: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not THERE[backend], reason=f"{backend} is not installed (pip install corolla[{backend}])")
+
 
 KERAS = dataclasses.replace(SETTINGS, loop="keras", dropout=0.0)
 """Without dropout, whose random numbers are each backend's own."""
@@ -31,7 +35,7 @@ assert _strategy().num_replicas_in_sync == 2
 """
 
 
-def command(*words: str, before: str = "", backend: str = "tensorflow") -> subprocess.CompletedProcess:
+def command(backend: str, *words: str, before: str = "") -> subprocess.CompletedProcess:
     """Run the command line in a process of its own, after some lines of Python."""
     program = f"{before}\nfrom corolla.cli import main\nmain({list(words)!r})"
     environment = os.environ | {"KERAS_BACKEND": backend}
@@ -52,12 +56,18 @@ def probed_alone(flowers: Path, folder: Path) -> Path:
     return folder
 
 
-@needs_tensorflow
-@pytest.mark.parametrize("before", ["", TWO_DEVICES], ids=["one device", "two devices"])
-def test_it_trains_as_on_jax_evaluates_and_predicts(flowers, tmp_path, before):
+@pytest.mark.parametrize(
+    ("backend", "before"),
+    [
+        pytest.param("tensorflow", "", id="tensorflow", marks=needs("tensorflow")),
+        pytest.param("tensorflow", TWO_DEVICES, id="tensorflow on two devices", marks=needs("tensorflow")),
+        pytest.param("torch", "", id="torch", marks=needs("torch")),
+    ],
+)
+def test_it_trains_as_on_jax_evaluates_and_predicts(flowers, tmp_path, backend, before):
     run = shutil.copytree(probed_alone(flowers, tmp_path / "jax"), tmp_path / "run")
     train(flowers, tmp_path / "jax", KERAS)
-    done = command("train", str(flowers), "--out", str(run), *options(KERAS), before=before)
+    done = command(backend, "train", str(flowers), "--out", str(run), *options(KERAS), before=before)
     assert done.returncode == 0, done.stderr[-3000:]
     one, other = (RunFolder(folder).newest_checkpoint()[0] for folder in (tmp_path / "jax", run))
     assert one.arrays.keys() == other.arrays.keys()
@@ -65,29 +75,31 @@ def test_it_trains_as_on_jax_evaluates_and_predicts(flowers, tmp_path, before):
         assert np.linalg.norm(other.arrays[name] - value) <= 1e-3 * np.linalg.norm(value) + 1e-6, name
     for line, same in zip(RunFolder(tmp_path / "jax").metrics(), RunFolder(run).metrics(), strict=True):
         assert without_seconds([same])[0] == pytest.approx(without_seconds([line])[0], rel=1e-3)
-    done = command("evaluate", str(run), "--data", str(flowers), before=before)
+    done = command(backend, "evaluate", str(run), "--data", str(flowers), before=before)
     assert done.returncode == 0, done.stderr[-3000:]
     told, kept = RunFolder(run).scores(), RunFolder(run)
     assert told["accuracy"] == (kept.probabilities("predictions").argmax(1) == np.arange(26) % 6).mean()
     words = ("predict", str(run), "--data", str(flowers), "--tta", "flip", "--out", str(tmp_path / "submission.csv"))
-    done = command(*words, before=before)
+    done = command(backend, *words, before=before)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len((tmp_path / "submission.csv").read_text().splitlines()) == 10
 
 
-@needs_tensorflow
-def test_the_custom_loop_wants_jax(flowers, tmp_path):
-    done = command("train", str(flowers), "--out", str(tmp_path / "run"))
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=needs(name)) for name in THERE])
+def test_the_custom_loop_wants_jax(flowers, tmp_path, backend):
+    done = command(backend, "train", str(flowers), "--out", str(tmp_path / "run"))
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "corolla: --loop jax wants Keras on JAX, not on tensorflow: use --loop keras, or unset KERAS_BACKEND"
+        f"corolla: --loop jax wants Keras on JAX, not on {backend}: use --loop keras, or unset KERAS_BACKEND"
     )
 
 
-@pytest.mark.skipif(THERE, reason="TensorFlow is installed")
-def test_a_backend_that_is_not_there_is_one_line(flowers, tmp_path):
-    done = command("train", str(flowers), "--out", str(tmp_path / "run"), "--loop", "keras")
+@pytest.mark.parametrize("backend", THERE)
+def test_a_backend_that_is_not_there_is_one_line(flowers, tmp_path, backend):
+    if THERE[backend]:
+        pytest.skip(f"{backend} is installed")
+    done = command(backend, "train", str(flowers), "--out", str(tmp_path / "run"), "--loop", "keras")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "corolla: KERAS_BACKEND=tensorflow: tensorflow is not installed: pip install 'corolla[tensorflow]', or unset it"
+        f"corolla: KERAS_BACKEND={backend}: {backend} is not installed: pip install 'corolla[{backend}]', or unset it"
     )
