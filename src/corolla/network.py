@@ -21,6 +21,7 @@ from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.mesh import compute_dtype, platform
 from corolla.models import freeze, registry
+from corolla.optim import AdamW
 from corolla.run import RunFolder
 from corolla.step import Learner, State
 
@@ -39,6 +40,13 @@ def build(settings: TrainSettings, classes: int, mesh: Mesh) -> tuple[keras.Mode
     count = _blocks_to_train(settings, model, mesh)
     freeze.freeze(model, "all" if count < 0 else count, settings.batch_norm)
     return model, dataclasses.replace(settings, train_blocks=count)
+
+
+def learner_of(settings: TrainSettings, model: keras.Model) -> Learner:
+    """The model, its optimizer and its augmentation, as the settings say."""
+    optimizer = AdamW(settings.learning_rate, settings.warmup, settings.weight_decay, settings.ema)
+    size, smoothing = settings.image_size, settings.label_smoothing
+    return Learner(model, optimizer, size, smoothing, settings.crop_area, settings.flip)
 
 
 @contextmanager

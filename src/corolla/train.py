@@ -30,15 +30,14 @@ from corolla.loop import fine_tune
 from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
 from corolla.models import registry
-from corolla.network import build, distributed, feature_model
-from corolla.optim import AdamW
+from corolla.network import build, distributed, feature_model, learner_of
 from corolla.order import Lanes
 from corolla.probe import Head, solve
 from corolla.records.shards import find_split
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
 from corolla.run import RunFolder, environment, fingerprint
-from corolla.step import Learner, State
+from corolla.step import State
 from corolla.types import Photos
 
 
@@ -132,11 +131,10 @@ def _job(
 
     with clock.section("input"):
         feeds = {name: feed(name) for name in photos}
-    optimizer = AdamW(settings.learning_rate, settings.warmup, settings.weight_decay, settings.ema)
-    size, smoothing = settings.image_size, settings.label_smoothing
-    learner = Learner(model, optimizer, size, smoothing, settings.crop_area, settings.flip)
+    learner = learner_of(settings, model)
     journal = Journal(folder, learner, photos["val"], clock, reporter)
-    return Job(settings, mesh, learner, feeds["train"], feeds["val"], make_predictor(model, mesh, size), journal)
+    predictor = make_predictor(model, mesh, settings.image_size)
+    return Job(settings, mesh, learner, feeds["train"], feeds["val"], predictor, journal)
 
 
 # ------------------------------------------------------------------------------------------------ phase one: probe
