@@ -1,6 +1,7 @@
 """Fixtures that several test modules use, and one folder for what XLA compiles."""
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -29,6 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[CACHE] = folder
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that compile for TPUs need their compiler; one process at a time, which is what it allows."""
+    there = importlib.util.find_spec("libtpu") is not None
+    for item in items:
+        if item.get_closest_marker("tpu_compiler"):
+            item.add_marker(pytest.mark.xdist_group("libtpu"))
+            if not there:
+                item.add_marker(pytest.mark.skip(reason="libtpu is not installed (pip install corolla[tpu-plan])"))
 
 
 @pytest.fixture(scope="session")

@@ -12,23 +12,25 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors classes backend interrupt reporter clock pace",
-    "config",
+    "types errors classes chips hlo backend interrupt reporter clock pace",
+    "config compiled",
     "records",
     "images order",
     "mesh metrics",
     "augment losses optim models probe checkpoint",
+    "topology",
     "step run",
     "resident inference network dataset",
+    "programs",
     "journal judge console",
     "job",
     "loop fit",
-    "sample check train evaluate predict export",
+    "sample check train evaluate predict plan export",
     "cli",
 )
 """Bottom to top; a module may import what stands in its own line or below."""
 
-VERBS = ("sample", "check", "train", "evaluate", "predict", "export")
+VERBS = ("sample", "check", "train", "evaluate", "predict", "plan", "export")
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 
@@ -144,7 +146,9 @@ def test_the_environment_is_left_alone():
     """Keras asks its name of a backend once, there; the command line and the workers quieten what they start.
 
     `models.registry` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
-    somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name.
+    somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name, `compiled` where the
+    user's cache is, `plan` whether somebody has told JAX its platforms. `topology` keeps the compiler of TPUs from
+    asking a network where it is, when a topology is asked for.
     """
     touching = {
         name
@@ -152,4 +156,5 @@ def test_the_environment_is_left_alone():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
-    assert touching <= {"backend", "cli", "mesh", "models.registry", "network", "sample.workers"}
+    readers = ("backend", "cli", "compiled", "mesh", "models.registry", "network", "plan", "sample.workers", "topology")
+    assert touching <= set(readers)

@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 
 import corolla
-from corolla.config import OnBadRecord, TrainSettings
+from corolla.config import OnBadRecord, PlanWish, TrainSettings
 from corolla.errors import CorollaError
 
 Positional = tyro.conf.Positional
@@ -99,6 +99,7 @@ class Train:
     """Print the scores as JSON."""
 
     def run(self) -> int:
+        from corolla.compiled import keep
         from corolla.console import ConsoleReporter, print_scores
         from corolla.run import default_path
         from corolla.train import train
@@ -106,6 +107,7 @@ class Train:
         console = _console()
         out = self.out or default_path(self.data, self.settings)
         with ConsoleReporter(console) as reporter:
+            keep(reporter)
             scores = train(self.data, out, self.settings, reporter)
         if self.json:
             _emit(scores.to_json())
@@ -133,10 +135,12 @@ class Evaluate:
     """Print the scores as JSON instead of a table."""
 
     def run(self) -> int:
+        from corolla.compiled import keep
         from corolla.console import ConsoleReporter, print_scores
         from corolla.evaluate import evaluate
 
         with ConsoleReporter(_console()) as reporter:
+            keep(reporter)
             scores, path = evaluate(self.run_folder, self.data, self.split, self.tta, self.on_bad_record, reporter)
         if self.json:
             _emit(scores.to_json())
@@ -166,11 +170,13 @@ class Predict:
     """Print a summary as JSON."""
 
     def run(self) -> int:
+        from corolla.compiled import keep
         from corolla.console import ConsoleReporter
         from corolla.predict import predict
 
         console = _console()
         with ConsoleReporter(console) as reporter:
+            keep(reporter)
             made = predict(self.runs, self.data, self.out, self.split, self.tta, self.on_bad_record, reporter)
         checked = None if made.checked_against is None else str(made.checked_against)
         summary = {"path": str(made.path), "rows": len(made.ids), "mean_confidence": made.mean_confidence}
@@ -206,6 +212,35 @@ class Models:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Say what a run needs and how fast it can be: on TPUs that are not there, or, measured, on the devices at hand."""
+
+    wish: Flat[PlanWish] = field(default_factory=PlanWish)
+    out: Path | None = None
+    """File to write the plan to as JSON."""
+    fresh: bool = False
+    """Plan anew, though a plan of the same wish was kept."""
+    json: bool = False
+    """Print the plan as JSON."""
+
+    def run(self) -> int:
+        from corolla.checkpoint import write_json
+        from corolla.compiled import cache_folder
+        from corolla.console import ConsoleReporter, print_plan
+        from corolla.plan import plan
+
+        with ConsoleReporter(_console()) as reporter:
+            made = plan(self.wish, reporter, cache_folder() / "plans", self.fresh)
+        if self.out:
+            write_json(self.out, made.to_json())
+        if self.json:
+            _emit(made.to_json())
+        else:
+            print_plan(Console(), made.to_json())
+        return 0
+
+
+@dataclass(frozen=True)
 class Export:
     """Write a run's classifier as one file that plain Keras loads, without Corolla."""
 
@@ -231,7 +266,7 @@ class Export:
         return 0
 
 
-Command = Sample | Check | Train | Evaluate | Predict | Models | Export
+Command = Sample | Check | Train | Evaluate | Predict | Models | Plan | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

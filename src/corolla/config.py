@@ -1,6 +1,6 @@
 """The settings, declared once: name, default, unit, meaning. The command line and the run folder derive from these.
 
-Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`; and its checks.
+Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; `PlanWish`.
 Functions elsewhere take the settings they use, never the whole.
 """
 
@@ -125,3 +125,29 @@ def differences(old: TrainSettings, new: TrainSettings) -> list[str]:
         for field in dataclasses.fields(TrainSettings)
         if field.name not in FREE_ON_RESUME and getattr(old, field.name) != getattr(new, field.name)
     ]
+
+
+@dataclass(frozen=True)
+class PlanWish:
+    """What `corolla plan` is asked."""
+
+    topology: str | None = None
+    """TPUs that need not be there: v3-8, v5e:2x4, v5e:16x16, v4, v5p, v6e ...; without, the devices at hand."""
+    model: str = "efficientnet_lite0"
+    """Backbone by name (`corolla models`), or hub:PRESET of KerasHub."""
+    image_size: int = 224
+    """Side of the images that the model sees [px]."""
+    data_size: int | None = None
+    """Side of the images in the records [px]; by default as the model sees them."""
+    batch_size: int | None = None
+    """Images a step, over all devices; by default 128 a chip (32 on a CPU)."""
+    train_blocks: int = -1
+    """How many of the backbone's last blocks learn; -1 is all, 0 is the head alone."""
+    batch_norm: Literal["frozen", "batch"] = "frozen"
+    """Batch normalisation by the pretrained statistics (frozen), or by each batch's own."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the backbone: bfloat16 where the device has it (auto), or as named."""
+    train_records: int = 12_753
+    """Records of the training split; the competition's by default."""
+    val_records: int = 3_712
+    """Records of the validation split; the competition's by default."""

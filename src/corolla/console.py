@@ -84,6 +84,61 @@ def print_models(console: Console, models: list[Facts]) -> None:
     )
 
 
+def print_plan(console: Console, plan: dict[str, Any]) -> None:
+    """A plan in words: what it is of, what it needs, how fast it can be and what keeps it."""
+    lines = [_plan_title(plan)]
+    lines += [
+        f"{name:<32} {value:>16}  {note}".rstrip() for name, value, note in (*_plan_needs(plan), *_plan_speeds(plan))
+    ]
+    if plan["images_per_second_bound"] is not None:
+        lines.append("A bound is a bound: no run of this program is faster, and most are slower.")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _plan_title(plan: dict[str, Any]) -> str:
+    chips, records = plan["chips"], plan["train_records"]
+    kept = "resident" if plan["resident"] else "streamed"
+    return (
+        f"{plan['model']} at {plan['image_size']} px on {plan['topology']} ({chips} x {plan['device_kind']}), "
+        f"{plan['batch_size']} images a step in {plan['precision']}, {records:,} records {kept}"
+    )
+
+
+def _plan_needs(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
+    parts = ", ".join(f"{name} {_gib(size)}" for name, size in plan["hbm_parts"].items())
+    across = plan["collectives"]
+    kinds = ", ".join(f"{each['count']} {each['kind']}" for each in across) or "nothing crosses chips"
+    return [
+        ("parameters", f"{plan['parameters'] / 1e6:.2f} M", f"compiled in {plan['compile_seconds']:.0f} s"),
+        ("memory a chip", _gib(plan["hbm_bytes_per_chip"]), f"of {_gib(plan['hbm_capacity_bytes'])}: {parts}"),
+        ("largest batch", f"{plan['largest_batch_size']:,}", "images a step, by proportion"),
+        ("an image", f"{plan['flops_per_image'] / 1e9:.2f} GFLOP", f"{plan['bytes_per_image'] / 1e6:.0f} MB of memory"),
+        ("across chips", f"{sum(each['bytes'] for each in across) / 1e6:.1f} MB", f"a step: {kinds}"),
+    ]
+
+
+def _plan_speeds(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
+    def row(name: str, rate: float | None, note: str) -> list[tuple[str, str, str]]:
+        return [] if rate is None else [(name, f"{rate:,.0f} images/s", note)]
+
+    def epoch(kind: str) -> str:
+        return f"an epoch in {duration(plan[f'epoch_seconds_{kind}'])}" if plan[f"epoch_seconds_{kind}"] else ""
+
+    judged = plan["evaluation"]
+    return [
+        *row("training, bound", plan["images_per_second_bound"], f"kept by {plan['bound_by']}; {epoch('bound')}"),
+        *row("training, compiler's estimate", plan["images_per_second_estimate"], epoch("estimate")),
+        *row("training, measured", plan["images_per_second_measured"], ""),
+        *row("evaluation, bound", judged["images_per_second_bound"], f"kept by {judged['bound_by']}"),
+        *row("evaluation, compiler's estimate", judged["images_per_second_estimate"], ""),
+    ]
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
 def describe(figures: dict[str, float]) -> str:
     """The figures of a progress line, in words."""
     parts = []

@@ -85,6 +85,11 @@ def steps_on_devices(mesh: Mesh, order: EpochOrder) -> Steps:
     return Steps(on_devices(mesh, order.picks), on_devices(mesh, order.draws))
 
 
+def chunk_steps(lanes: Lanes, side: int, chunk_bytes: int) -> int:
+    """Steps in a chunk of a stream of side x side pixels."""
+    return min(max(chunk_bytes // (lanes.batch_size * side * side * 3), 1), lanes.steps)
+
+
 class ResidentFeed:
     """All pixels stay on the devices; an epoch costs the transfer of its order."""
 
@@ -112,8 +117,7 @@ class StreamFeed:
 
     def __init__(self, mesh: Mesh, lanes: Lanes, photos: Photos, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.mesh, self.lanes, self.photos, self.side = mesh, lanes, photos, photos.images.shape[1]
-        batch_bytes = lanes.batch_size * photos.images[0].nbytes
-        self.chunk_steps = int(min(max(chunk_bytes // batch_bytes, 1), lanes.steps))
+        self.chunk_steps = chunk_steps(lanes, self.side, chunk_bytes)
         self._weights = lanes.weights()
         self._order: EpochOrder | None = None
         self._next: tuple[int, Future[tuple[Pixels, Steps]]] | None = None

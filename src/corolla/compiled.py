@@ -1,0 +1,77 @@
+"""What XLA has compiled, kept on disk: a run that is taken up again, or another like it, compiles nothing twice.
+
+Takes: nothing. Gives: `keep`, for the command line; a library user's own settings of JAX stay as they are.
+
+What lies there is machine code that is loaded unseen, so the folder is the user's alone; and code of one machine may
+crash on another, so its name tells the versions and what the processor can do.
+"""
+
+import hashlib
+import os
+import platform
+import stat
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import jax
+
+from corolla.reporter import SILENT, Reporter
+
+MOST_BYTES = 4 * 2**30
+"""Room that it may take; JAX then removes what was not used for longest."""
+
+WORTH_KEEPING_SECONDS = 0.1
+"""Compiling that took less is not kept: reading it back costs as much."""
+
+
+def keep(reporter: Reporter = SILENT, folder: Path | None = None) -> Path | None:
+    """Let JAX keep what it compiles; return where. To be called before anything is compiled.
+
+    Where the user has set a folder of JAX's own (JAX_COMPILATION_CACHE_DIR), that one stays. A folder that others may
+    write to is not used, with a warning.
+    """
+    if jax.config.jax_compilation_cache_dir:  # pyright: ignore
+        return None
+    place = (folder or cache_folder()) / "xla" / _key()
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        told = place.stat()
+    except OSError as error:
+        reporter.warn(f"{place}: compiled programs are not kept: {error.strerror}")
+        return None
+    if told.st_uid != os.getuid() or told.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        reporter.warn(f"{place} can be written to by others: compiled programs are not kept there")
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return place
+
+
+def cache_folder() -> Path:
+    """Corolla's folder in the user's cache, by the XDG rule."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "corolla"
+
+
+def _key() -> str:
+    """A name for what compiled code depends on besides the program: JAX's own key does not hold the processor."""
+    return hashlib.sha256("\n".join([*map(_version, ("jax", "jaxlib", "libtpu")), _processor()]).encode()).hexdigest()[
+        :16
+    ]
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"no {name}"
+
+
+def _processor() -> str:
+    """What the processor can do: its flags where the system tells them, else its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
