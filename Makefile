@@ -1,6 +1,7 @@
 # make run    the main job: train on DATA (or on a rendered sample), score, write submission.csv
 # make test   all checks and tests
 # make setup  only make and fill .venv
+# make plans  write the plans of TPUs that tests compare with anew
 # make test-extras   the tests that need TensorFlow and KerasHub, in a .venv-extras of their own
 PYTHON ?= python3
 VENV   := .venv
@@ -16,7 +17,7 @@ ARGS   ?= --minutes 20
 endif
 RUN    ?= runs/$(notdir $(abspath $(FROM)))-run
 
-.PHONY: run test test-extras setup check clean
+.PHONY: run test test-extras plans setup check clean
 
 setup: $(VENV)/dev.stamp
 
@@ -44,10 +45,20 @@ test-extras:
 	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,hub,lite1,lite2]"
 	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py
 
+# the plans that tests compare with, written anew by the compiler of TPUs (half an hour)
+PLANS := tests/golden/plans
+plans:
+	$(PYTHON) -m venv $(VENV)-plan
+	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,tpu-plan]"
+	mkdir -p $(PLANS)
+	for model in efficientnet_lite0 convnext_tiny; do for chips in v3-8 v5e-8 v5e-256; do \
+	  JAX_PLATFORMS=cpu $(VENV)-plan/bin/corolla plan --topology $$chips --model $$model --fresh \
+	    --out $(PLANS)/$$model-$$chips.json || exit 1; done; done
+
 run: $(VENV)/run.stamp
 	@[ -n "$(DATA)" ] || [ -d $(FROM) ] || $(BIN)/corolla sample $(FROM)
 	$(BIN)/corolla train "$(FROM)" --out "$(RUN)" $(ARGS)
 	$(BIN)/corolla predict "$(RUN)" --data "$(FROM)" --out "$(RUN)/submission.csv"
 
 clean:
-	rm -rf $(VENV) $(VENV)-extras build dist
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-plan build dist

@@ -78,11 +78,13 @@ def topology(wish: str) -> Topology:
 
 
 def _devices(name: str) -> list[Any]:
+    """A v4 is asked for as Cloud TPU runs it: both of its cores as one device ("megacore")."""
     try:
         import libtpu  # noqa: F401  # pyright: ignore
         from jax.experimental import topologies
 
-        return list(topologies.get_topology_desc(platform="tpu", topology_name=name).devices)
+        settings = {"chip_config_name": "megacore"} if name.startswith("v4:") else {}
+        return list(topologies.get_topology_desc(platform="tpu", topology_name=name, **settings).devices)
     except ImportError as error:
         raise WishError(
             f"--topology {name} wants the compiler of TPUs, which is not installed: pip install 'corolla[tpu-plan]'"
