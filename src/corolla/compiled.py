@@ -25,7 +25,7 @@ WORTH_KEEPING_SECONDS = 0.1
 
 
 def keep(reporter: Reporter = SILENT, folder: Path | None = None) -> Path | None:
-    """Let JAX keep what it compiles; return where. To be called before anything is compiled.
+    """Let JAX keep what it compiles (its limit on size wants `filelock`); return where. To be called before compiling.
 
     Where the user has set a folder of JAX's own (JAX_COMPILATION_CACHE_DIR), that one stays. A folder that others may
     write to is not used, with a warning.
