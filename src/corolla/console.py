@@ -123,7 +123,14 @@ def _plan_speeds(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
         return [] if rate is None else [(name, f"{rate:,.0f} images/s", note)]
 
     def epoch(kind: str) -> str:
-        return f"an epoch in {duration(plan[f'epoch_seconds_{kind}'])}" if plan[f"epoch_seconds_{kind}"] else ""
+        seconds = plan[f"epoch_seconds_{kind}"]
+        return (
+            ""
+            if seconds is None
+            else f"an epoch in {seconds:.2g} s"
+            if seconds < 60
+            else f"an epoch in {duration(seconds)}"
+        )
 
     judged = plan["evaluation"]
     return [

@@ -132,6 +132,7 @@ class Watch:
     pace: Pace
     stopping: Callable[[], bool]
     saved_at: float = field(default_factory=time.perf_counter)
+    begun: bool = False
 
     def passed(self, steps: int, seconds: float, loss: float, macro_f1: float) -> bool:
         """Note that some steps are done. Returns whether the plan has changed.
@@ -141,6 +142,9 @@ class Watch:
         self.job.journal.position.step += steps
         self.job.journal.clock.add("train", seconds)
         self.pace.note_steps(steps, seconds)
+        if not self.begun:
+            self.job.journal.reporter.note(f"first steps ({steps}) done {process_seconds():.1f} s after the start")
+            self.begun = True
         _refuse_nan(self.job, loss)
         changed = self._keep_time()
         self._show(loss, macro_f1)
