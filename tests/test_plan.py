@@ -12,6 +12,7 @@ import pytest
 from corolla import plan as planning
 from corolla.config import PlanWish
 from corolla.errors import WishError
+from corolla.mesh import make_mesh
 from corolla.models import registry
 from corolla.plan import plan
 from flow import Recorder
@@ -34,6 +35,14 @@ def test_a_plan_for_the_devices_at_hand_measures(at_hand):
     pixels = (100 + 40) * 32 * 32 * 3 / at_hand.devices
     assert pixels <= at_hand.hbm_parts["pixels"] <= pixels + 2
     assert at_hand.hbm_bytes_per_chip == sum(at_hand.hbm_parts.values()) < at_hand.hbm_capacity_bytes
+
+
+def test_a_batch_larger_than_the_split_is_noted(at_hand):
+    assert at_hand.notes == []
+    case = planning._case(dataclasses.replace(SMALL, batch_size=128), make_mesh(), None)
+    (note,) = planning._notes(case, 0)
+    assert note.startswith("a step has room for 28 images more than there are records")
+    assert planning._notes(case, case.capacity + 1)[1].startswith("this does not fit")
 
 
 def test_a_plan_is_json(at_hand):

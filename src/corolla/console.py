@@ -90,6 +90,7 @@ def print_plan(console: Console, plan: dict[str, Any]) -> None:
     lines += [
         f"{name:<32} {value:>16}  {note}".rstrip() for name, value, note in (*_plan_needs(plan), *_plan_speeds(plan))
     ]
+    lines += [f"note: {note}" for note in plan["notes"]]
     if plan["images_per_second_bound"] is not None:
         lines.append("A bound is a bound: no run of this program is faster, and most are slower.")
     for line in lines:

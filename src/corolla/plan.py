@@ -297,7 +297,18 @@ def _describe(wish: PlanWish, case: _Case, training: Reading, judging: Reading, 
         evaluation={**dataclasses.asdict(judge), "temporaries": judging.temporaries * share},
         compile_seconds=round(seconds, 1),
         versions=_versions(),
+        notes=_notes(case, sum(parts.values())),
     )
+
+
+def _notes(case: _Case, memory: int) -> list[str]:
+    """What a reader of the plan should think of."""
+    notes, empty = [], case.settings.batch_size - case.lanes.n
+    if empty > 0:
+        notes.append(f"a step has room for {empty:,} images more than there are records: wish a smaller --batch-size")
+    if memory > case.capacity:
+        notes.append("this does not fit: the compiler knows of the program alone, not of the other split's pixels")
+    return notes
 
 
 def _speed(case: _Case, reading: Reading) -> Speed:
