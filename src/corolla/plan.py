@@ -237,7 +237,7 @@ def _case(wish: PlanWish, mesh: Mesh, chip: Chip | None) -> _Case:
 def _lower(case: _Case) -> list[Any]:
     """Training and evaluation."""
     training, batch = case.program_lanes(), case.settings.batch_size
-    judged = Lanes(max(2_048 // batch, 1) * batch, batch)
+    judged = Lanes(max(2_048 // batch, 2) * batch, batch)  # of a single step XLA would make no loop to be read
     return [
         programs.lower_training(case.learner, case.mesh, training, case.side),
         programs.lower_prediction(case.learner, case.mesh, judged, case.side),
