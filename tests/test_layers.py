@@ -16,11 +16,11 @@ LAYERS = (
     "config compiled",
     "records",
     "images order",
-    "mesh metrics",
+    "hosts mesh metrics",
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "resident inference network dataset",
+    "resident inference network dataset share start",
     "programs",
     "journal judge console",
     "job",
@@ -147,8 +147,8 @@ def test_the_environment_is_left_alone():
 
     `models.registry` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
     somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name, `compiled` where the
-    user's cache is, `plan` whether somebody has told JAX its platforms. `topology` keeps the compiler of TPUs from
-    asking a network where it is, when a topology is asked for.
+    user's cache is, `hosts` whether a cluster has started several processes, `plan` whether somebody has told JAX its
+    platforms. `topology` keeps the compiler of TPUs from asking a network where it is, when a topology is asked for.
     """
     touching = {
         name
@@ -156,5 +156,5 @@ def test_the_environment_is_left_alone():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
-    readers = ("backend", "cli", "compiled", "mesh", "models.registry", "network", "plan", "sample.workers", "topology")
-    assert touching <= set(readers)
+    readers = {"backend", "cli", "compiled", "hosts", "mesh", "models.registry", "network", "plan", "sample.workers"}
+    assert touching <= readers | {"topology"}

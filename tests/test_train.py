@@ -255,11 +255,11 @@ def started(flowers: Path, folder: Path) -> subprocess.Popen:
     raise AssertionError(f"no probe; exit code {process.wait()}")
 
 
-def test_sigterm_exits_with_130_and_one_line_and_the_run_goes_on(flowers, finished, tmp_path):
+def test_sigterm_exits_with_75_and_one_line_and_the_run_goes_on(flowers, finished, tmp_path):
     process = started(flowers, tmp_path / "run")
     process.send_signal(signal.SIGTERM)
     printed, errors = process.communicate()
-    assert process.returncode == 130 and printed == ""
+    assert process.returncode == 75 and printed == ""
     last = errors.splitlines()[-1]
     assert re.fullmatch(r"corolla: stopped at epoch \d, step \d; the same command goes on from here", last)
     assert "Traceback" not in errors
@@ -422,4 +422,4 @@ def test_too_few_minutes_end_with_the_probe(flowers, tmp_path, monkeypatch):
 
 
 def test_errors_are_of_one_family():
-    assert issubclass(InterruptedRunError, CorollaError) and InterruptedRunError.exit_code == 130
+    assert issubclass(InterruptedRunError, CorollaError) and InterruptedRunError.exit_code == 75

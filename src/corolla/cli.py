@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ import tyro
 from rich.console import Console
 
 import corolla
-from corolla.config import OnBadRecord, PlanWish, TrainSettings
+from corolla.config import HostsWish, OnBadRecord, PlanWish, TrainSettings
 from corolla.errors import CorollaError
 
 Positional = tyro.conf.Positional
@@ -97,18 +98,23 @@ class Train:
     settings: Flat[TrainSettings] = field(default_factory=TrainSettings)
     json: bool = False
     """Print the scores as JSON."""
+    hosts: Flat[HostsWish] = field(default_factory=HostsWish)
 
     def run(self) -> int:
         from corolla.compiled import keep
         from corolla.console import ConsoleReporter, print_scores
+        from corolla.hosts import connect, first
         from corolla.run import default_path
         from corolla.train import train
 
         console = _console()
         out = self.out or default_path(self.data, self.settings)
         with ConsoleReporter(console) as reporter:
+            connect(self.hosts, reporter)
             keep(reporter)
             scores = train(self.data, out, self.settings, reporter)
+        if not first():
+            return 0
         if self.json:
             _emit(scores.to_json())
         else:
@@ -133,15 +139,20 @@ class Evaluate:
     """What a damaged record does: stop (fail), or be left out and counted (skip)."""
     json: bool = False
     """Print the scores as JSON instead of a table."""
+    hosts: Flat[HostsWish] = field(default_factory=HostsWish)
 
     def run(self) -> int:
         from corolla.compiled import keep
         from corolla.console import ConsoleReporter, print_scores
         from corolla.evaluate import evaluate
+        from corolla.hosts import connect, first
 
         with ConsoleReporter(_console()) as reporter:
+            connect(self.hosts, reporter)
             keep(reporter)
             scores, path = evaluate(self.run_folder, self.data, self.split, self.tta, self.on_bad_record, reporter)
+        if not first():
+            return 0
         if self.json:
             _emit(scores.to_json())
         else:
@@ -168,16 +179,21 @@ class Predict:
     """What a damaged record does: stop (fail), or be left out and counted (skip)."""
     json: bool = False
     """Print a summary as JSON."""
+    hosts: Flat[HostsWish] = field(default_factory=HostsWish)
 
     def run(self) -> int:
         from corolla.compiled import keep
         from corolla.console import ConsoleReporter
+        from corolla.hosts import connect, first
         from corolla.predict import predict
 
         console = _console()
         with ConsoleReporter(console) as reporter:
+            connect(self.hosts, reporter)
             keep(reporter)
             made = predict(self.runs, self.data, self.out, self.split, self.tta, self.on_bad_record, reporter)
+        if not first():
+            return 0
         checked = None if made.checked_against is None else str(made.checked_against)
         summary = {"path": str(made.path), "rows": len(made.ids), "mean_confidence": made.mean_confidence}
         if self.json:
@@ -276,9 +292,9 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a path or name that a terminal cannot show ends no command
     try:
-        sys.exit(_run(arguments))
+        _exit(_run(arguments), everywhere=True)
     except CorollaError as error:
-        _fail(str(error), error.exit_code)
+        _fail(str(error), error.exit_code, error.everywhere)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from the last checkpoint", 130)
     except BrokenPipeError:  # `corolla ... | head`: the reader has seen enough
@@ -286,6 +302,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(141)
     except OSError as error:
         _fail(f"{error.filename or 'the machine'}: {error.strerror or error}", 1)
+    except Exception as error:
+        _fail_unexpected(error)
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -299,8 +317,29 @@ def _run(arguments: list[str] | None) -> int:
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
-def _fail(line: str, code: int) -> None:
+def _fail(line: str, code: int, everywhere: bool = False) -> None:
     print(f"corolla: {line}", file=sys.stderr)
+    _exit(code, everywhere)
+
+
+def _fail_unexpected(error: Exception) -> None:
+    """A fault of Corolla's own keeps its traceback; of several hosts, this one must not wait for the others."""
+    hosts = sys.modules.get("corolla.hosts")
+    if hosts is None or not hosts.several():
+        raise error
+    if hosts.is_loss(error):
+        _fail("another process of the run is gone: start all again, and the run goes on from its last checkpoint", 1)
+    traceback.print_exception(error)
+    _exit(1, everywhere=False)
+
+
+def _exit(code: int, everywhere: bool) -> None:
+    """Exit; as one of several processes, in order with the others where all of them do."""
+    hosts = sys.modules.get("corolla.hosts")
+    if hosts and hosts.several():
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        hosts.leave() if everywhere else os._exit(code)
     sys.exit(code)
 
 

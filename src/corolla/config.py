@@ -151,3 +151,19 @@ class PlanWish:
     """Records of the training split; the competition's by default."""
     val_records: int = 3_712
     """Records of the validation split; the competition's by default."""
+
+
+@dataclass(frozen=True)
+class HostsWish:
+    """How a command is one of several processes, one a host, that do one work together."""
+
+    distributed: bool = False
+    """Be one process of several, each on its own host; whose they are, the cluster tells (SLURM, GKE, Cloud TPU)."""
+    coordinator: str | None = None
+    """Where no cluster tells: HOST:PORT of process 0."""
+    process_count: int | None = None
+    """Where no cluster tells: number of processes."""
+    process_index: int | None = None
+    """Where no cluster tells: which of them this is, from 0."""
+    heartbeat: int = 60
+    """A process that has not been heard of for so long ends the run [s]."""

@@ -4,11 +4,21 @@ Takes: one line that names the thing, what was found, and the way out.
 Gives: an exception whose `exit_code` the command line passes on. Nothing else in Corolla calls `sys.exit`.
 """
 
+from typing import Self
+
 
 class CorollaError(Exception):
     """Base of every error that Corolla raises on purpose; the message is one line and needs no traceback."""
 
     exit_code = 1
+
+    everywhere = False
+    """Whether all processes of a run over several hosts raise it together."""
+
+    def of_all(self) -> Self:
+        """The same error, for `raise`: known to be raised by all processes."""
+        self.everywhere = True
+        return self
 
 
 class DataError(CorollaError):

@@ -5,7 +5,7 @@ Takes: a run folder, a data folder. Gives: `Scores`, also written to RUN/evaluat
 
 from pathlib import Path
 
-from corolla import metrics
+from corolla import hosts, metrics
 from corolla.judge import Tta, judge
 from corolla.metrics import Scores
 from corolla.reporter import SILENT, Reporter
@@ -25,8 +25,12 @@ def evaluate(
 
     Raises RunError (no such run, damaged weights, no room), DataError (broken data, or no labels).
     """
+    reporter = reporter if hosts.first() else SILENT
     judged = judge(run, data, split, tta, on_bad_record, labels=True, reporter=reporter)
     assert judged.labels is not None
-    folder = RunFolder(run)
-    scores = metrics.score(split, judged.labels, judged.probabilities, folder.names(), len(judged.bad))
-    return scores, folder.write_scores(scores.to_json() | {"tta": tta}, f"evaluation-{split}.json")
+    labels, probabilities, folder = judged.labels, judged.probabilities, RunFolder(run)
+    names = hosts.from_first(folder.names)
+    scores = metrics.score(split, labels, probabilities, names, len(judged.bad))
+    name = f"evaluation-{split}.json"
+    hosts.from_first(lambda: folder.write_scores(scores.to_json() | {"tta": tta}, name) and None)
+    return scores, folder.path / name

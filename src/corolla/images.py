@@ -177,8 +177,10 @@ def load_split(
         raise DataError(f"{files.folder}: none of {room} records can be used; the first: {bad[0]}")
     if progress:
         progress(room, room)
-    names, numbers = _ids([found for _, found in kept]), _labels([found for _, found in kept])
-    return Photos(files.split, canvas.compacted([slot for slot, _ in kept]), numbers, names, bad)
+    founds = [found for _, found in kept]
+    names, places = [found.example.id for found in founds], [(found.path, found.number) for found in founds]
+    images = canvas.compacted([slot for slot, _ in kept])
+    return Photos(files.split, images, _labels(founds), names, bad, places=places)
 
 
 class _Canvas:
@@ -242,10 +244,6 @@ def _small_pages(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     memory = mmap.mmap(-1, max(math.prod(shape), 1), **private)
     return np.frombuffer(memory, np.uint8)[: math.prod(shape)].reshape(shape)
-
-
-def _ids(kept: list[Found]) -> list[str]:
-    return [found.example.id for found in kept]
 
 
 def _labels(kept: list[Found]) -> NDArray[np.int32] | None:

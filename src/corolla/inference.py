@@ -14,9 +14,9 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla import augment
+from corolla import augment, hosts
 from corolla.backend import is_jax, keras, value_of
-from corolla.mesh import copied, platform
+from corolla.mesh import copied, copy_to_all, platform
 from corolla.order import sequential
 from corolla.resident import Feed, Part
 from corolla.step import predict_steps
@@ -65,6 +65,7 @@ class Predictor:
         self._program = predict_steps(model, mesh, image_size)
         self._compiled: dict[tuple[int, ...], Any] = {}
         self._cut = jax.jit(_cut, static_argnums=2)
+        self._whole = jax.jit(lambda rows: rows, out_shardings=copied(mesh))
 
     def __call__(
         self, values: Values, feed: Feed, progress: Progress = silent, views: Sequence[View] = ("plain",)
@@ -80,7 +81,7 @@ class Predictor:
         """Start part after part of the feed."""
         steps, first = feed.lanes.steps, 0
         at_most = self._steps_a_dispatch(feed.lanes.batch_size, steps)
-        on_devices = jax.device_put((values.trainable, values.non_trainable), copied(self.mesh))
+        on_devices = copy_to_all(self.mesh, (values.trainable, values.non_trainable))
         feed.start(sequential(feed.lanes))
         while first < steps:
             part = feed.take(first, min(first + at_most, steps))
@@ -95,6 +96,8 @@ class Predictor:
             images = self._cut(images, skipped, at_most)
         first, last = np.int32(part.first - skipped), np.int32(part.last - skipped)
         seen = [self._run(*values, images, np.bool_(view == "mirror"), first, last) for view in views]
+        if hosts.several():  # outputs, a few numbers an image, go to every host; pixels do not
+            seen = [self._whole(rows) for rows in seen]
         return Outputs(seen, int(first), int(last))
 
     def _steps_a_dispatch(self, batch_size: int, steps: int) -> int:

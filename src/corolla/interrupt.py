@@ -13,9 +13,12 @@ from corolla.errors import CorollaError
 
 
 class InterruptedRunError(CorollaError):
-    """The run was asked to stop and has saved where it stands. Exit code 130, as shells use for SIGINT."""
+    """The run was asked to stop and has saved where it stands, on all hosts.
 
-    exit_code = 130
+    Exit code 75, EX_TEMPFAIL of sysexits.h: "try again later". A shell's own 130 and 143 are left to what was cut off.
+    """
+
+    exit_code, everywhere = 75, True
 
 
 @contextmanager
@@ -38,4 +41,4 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
         yield came.is_set
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it was not Python's

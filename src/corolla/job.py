@@ -8,25 +8,25 @@ The order in a loop is a contract, because exact resumption depends on it:
 A checkpoint therefore never stands between an epoch's last step and its evaluation.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla import metrics
+from corolla import hosts, metrics
 from corolla.clock import process_seconds
 from corolla.config import TrainSettings
 from corolla.errors import RunError
 from corolla.inference import KerasPredictor, Predictor, Values
 from corolla.interrupt import InterruptedRunError
 from corolla.journal import Journal
-from corolla.mesh import copied
+from corolla.mesh import copy_to_all
 from corolla.pace import Pace
 from corolla.resident import Feed
 from corolla.step import Learner, State, Sums, empty_sums
@@ -55,7 +55,7 @@ class Job:
 
     def put(self, values: Any) -> Any:
         """Give every device a copy."""
-        return jax.device_put(values, copied(self.mesh))
+        return copy_to_all(self.mesh, values)
 
     def no_sums(self) -> Sums:
         """Sums of no step, on the devices."""
@@ -104,7 +104,7 @@ def planned_steps(job: Job, pace: Pace, state: State, sums: Sums, run_steps: Cal
 
 
 def _seconds_left(minutes: float) -> float:
-    return minutes * 60 - process_seconds()
+    return minutes * 60 - hosts.agreed(process_seconds())
 
 
 def _measure(job: Job, pace: Pace, state: State, sums: Sums, run_steps: Callable[[], int]) -> None:
@@ -113,12 +113,12 @@ def _measure(job: Job, pace: Pace, state: State, sums: Sums, run_steps: Callable
         run_steps()  # warms up
         begin = time.perf_counter()
         steps = run_steps()
-        pace.note_steps(steps, time.perf_counter() - begin)
+        pace.note_steps(steps, hosts.agreed(time.perf_counter() - begin))
     evaluate(job, state)  # compiles
     begin = time.perf_counter()
     job.journal.score(evaluate(job, state))
     job.journal.save(state, sums, 0)  # a fast device closes an epoch more slowly than it trains one
-    pace.closing_seconds = time.perf_counter() - begin
+    pace.closing_seconds = hosts.agreed(time.perf_counter() - begin)
 
 
 # ------------------------------------------------------------------------------------------- after every dispatch
@@ -133,12 +133,15 @@ class Watch:
     stopping: Callable[[], bool]
     saved_at: float = field(default_factory=time.perf_counter)
     begun: bool = False
+    stop: bool = False
+    due: bool = False
 
     def passed(self, steps: int, seconds: float, loss: float, macro_f1: float) -> bool:
         """Note that some steps are done. Returns whether the plan has changed.
 
         loss, macro_f1: of the epoch so far. Raises RunError for a loss that is no number.
         """
+        seconds, self.due, self.stop = self._agreed(seconds)
         self.job.journal.position.step += steps
         self.job.journal.clock.add("train", seconds)
         self.pace.note_steps(steps, seconds)
@@ -152,16 +155,24 @@ class Watch:
 
     def save_where_due(self, snapshot: Snapshot) -> None:
         """Save where a signal came (and raise InterruptedRunError), or where the last checkpoint is long ago."""
-        position, settings = self.job.journal.position, self.job.settings
-        stop = self.stopping()
-        due = time.perf_counter() - self.saved_at > settings.checkpoint_minutes * 60
-        if stop or (due and position.step < self.job.epoch_end()):
+        position = self.job.journal.position
+        if self.stop or (self.due and position.step < self.job.epoch_end()):
             self.job.journal.save(*snapshot(), self.job.steps_before() + position.step)
             self.saved_at = time.perf_counter()
-        if stop:
+        if self.stop:
             raise InterruptedRunError(
                 f"stopped at epoch {position.epoch}, step {position.step}; the same command goes on from here"
             )
+
+    def _agreed(self, seconds: float) -> tuple[float, bool, bool]:
+        """What a dispatch took and whether to save, by the clock of process 0; whether to stop, by a signal to any.
+
+        Every host takes its decisions from this: they must all run the same steps, and save at the same one.
+        """
+        due = time.perf_counter() - self.saved_at > self.job.settings.checkpoint_minutes * 60
+        heard = hosts.gather(json.dumps([seconds, due, self.stopping()]).encode())
+        told = [json.loads(one) for one in heard]
+        return told[0][0], told[0][1], any(stop for _, _, stop in told)
 
     def _keep_time(self) -> bool:
         """Plan anew where a time-boxed run would last too long; or, early in it, where it would end too soon.
@@ -199,7 +210,7 @@ def _refuse_nan(job: Job, loss: float) -> None:
         raise RunError(
             f"the loss became {loss} in epoch {job.journal.position.epoch}: lower --learning-rate (now "
             f"{job.settings.learning_rate:g}); the best weights so far are kept in {job.journal.folder.path / 'best'}"
-        )
+        ).of_all()
 
 
 # --------------------------------------------------------------------------------------------- the end of an epoch
@@ -212,7 +223,7 @@ def close_epoch(job: Job, pace: Pace, state: State, sums: Sums) -> dict[str, Any
     job.journal.close_epoch(state, position.epoch, line, evaluate(job, state))
     position.epoch, position.step = position.epoch + 1, 0
     job.journal.save(state, job.no_sums(), min(job.steps_before(), position.total_steps))
-    pace.closing_seconds = time.perf_counter() - begin
+    pace.closing_seconds = hosts.agreed(time.perf_counter() - begin)
     return line
 
 

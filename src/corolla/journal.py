@@ -4,6 +4,7 @@ Takes: states, sums and logits from the loops. Gives: the run folder's metrics, 
 and, after a kill, the state and the position to go on from.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,8 +12,7 @@ import jax
 import jax.numpy as jnp
 from numpy.typing import NDArray
 
-from corolla import classes, metrics
-from corolla.checkpoint import Saved
+from corolla import classes, hosts, metrics
 from corolla.clock import Clock
 from corolla.inference import softmax
 from corolla.metrics import Scores
@@ -40,7 +40,7 @@ class Position:
 
 
 class Journal:
-    """The one writer of a run folder during training."""
+    """The one writer of a run folder during training. Of several hosts, process 0 writes; what it reads, all hear."""
 
     def __init__(self, folder: RunFolder, learner: Learner, val: Photos, clock: Clock, reporter: Reporter) -> None:
         assert val.labels is not None
@@ -55,8 +55,10 @@ class Journal:
         """
         scores = self.score(logits)
         if epoch == 0:
-            self.folder.write_predictions("predictions-probe", self.ids, self.labels, softmax(logits))
-        best = scores.macro_f1 > self.position.best_macro_f1
+            self._write(
+                lambda: self.folder.write_predictions("predictions-probe", self.ids, self.labels, softmax(logits))
+            )
+        best = hosts.agreed(scores.macro_f1 > self.position.best_macro_f1)
         if best:
             self._keep(state, epoch, scores.macro_f1, logits)
         line |= {
@@ -68,7 +70,7 @@ class Journal:
             "seconds": self.clock.rounded(),
         }
         self.position.lines.append(line)
-        self.folder.write_metrics(self.position.lines)
+        self._write(lambda: self.folder.write_metrics(self.position.lines))
         self.reporter.epoch(line)
 
     def score(self, logits: NDArray) -> Scores:
@@ -79,7 +81,11 @@ class Journal:
         self.position.best_epoch, self.position.best_macro_f1 = epoch, macro_f1
         with self.clock.section("save"):
             arrays = {**scored_weights(self.learner, state), "val_logits": logits}
-            self.folder.save_best(epoch, arrays, {"epoch": epoch, "macro_f1": macro_f1})
+            self._write(lambda: self.folder.save_best(epoch, arrays, {"epoch": epoch, "macro_f1": macro_f1}))
+
+    def _write(self, write: Callable[[], Any]) -> None:
+        """Write on process 0; where that fails, all fail."""
+        hosts.from_first(lambda: write() and None)
 
     # ------------------------------------------------------------------------------------------------ checkpoints
 
@@ -89,32 +95,47 @@ class Journal:
             groups = {**state._asdict(), "sums": list(sums)}
             arrays = {f"{group}/{i}": leaf for group, leaves in groups.items() for i, leaf in enumerate(leaves)}
             meta = {"position": asdict(self.position), "seconds": self.clock.rounded()}
-            self.folder.save_checkpoint(steps_done, arrays, meta)
+            self._write(lambda: self.folder.save_checkpoint(steps_done, arrays, meta))
 
     def restore(self) -> tuple[State, Sums] | None:
         """State and sums of the newest whole checkpoint, or None where there is none; sets the position."""
-        saved, damaged = self.folder.newest_checkpoint()
-        for line in damaged:
-            self.reporter.warn(f"{line}; trying the checkpoint before it")
-        if saved is None:
+        arrays, meta = self._newest()
+        if meta is None:
             return None
-        self.position = Position(**saved.meta["position"])
-        self.clock.seconds = dict(saved.meta["seconds"])
+        self.position = Position(**meta["position"])
+        self.clock.seconds = dict(meta["seconds"])
         self.reporter.note(f"resuming at epoch {self.position.epoch}, step {self.position.step}")
         blank = self.learner.initial_state()
-        state = State(*(_leaves(saved, name, len(getattr(blank, name))) for name in State._fields))
-        return state, Sums(*_leaves(saved, "sums", len(Sums._fields)))
+        state = State(*(_leaves(arrays, name, len(getattr(blank, name))) for name in State._fields))
+        return state, Sums(*_leaves(arrays, "sums", len(Sums._fields)))
+
+    def _newest(self) -> tuple[dict[str, NDArray], dict[str, Any] | None]:
+        """Arrays and description of the newest whole checkpoint; no description where there is none."""
+        arrays: dict[str, NDArray] = {}
+
+        def read() -> dict[str, Any] | None:
+            saved, damaged = self.folder.newest_checkpoint()
+            for line in damaged:
+                self.reporter.warn(f"{line}; trying the checkpoint before it")
+            arrays.update(saved.arrays if saved else {})
+            return saved and saved.meta
+
+        meta = hosts.from_first(read)
+        return hosts.arrays_from_first(arrays), meta
 
     # ---------------------------------------------------------------------------------------------------- the end
 
     def finish(self) -> Scores:
         """Write predictions.npz and, last of all, scores.json."""
+        return metrics.from_json(hosts.from_first(self._finish))
+
+    def _finish(self) -> dict[str, Any]:
         best = self.folder.best()
         scores, probabilities = self.score(best.arrays["val_logits"]), softmax(best.arrays["val_logits"])
         self.folder.write_predictions("predictions", self.ids, self.labels, probabilities)
         extra = {"epoch": best.number, "gain_over_probe": self._gain(probabilities), "seconds": self.clock.rounded()}
         self.folder.write_scores({**scores.to_json(), **extra})
-        return scores
+        return scores.to_json()
 
     def _gain(self, probabilities: NDArray) -> dict[str, Any]:
         """Macro F1 over the classes present, against the probe's, on the same records."""
@@ -124,5 +145,5 @@ class Journal:
         return {"macro_f1_present": gain, "interval": interval}
 
 
-def _leaves(saved: Saved, group: str, count: int) -> list[jax.Array]:
-    return [jnp.asarray(saved.arrays[f"{group}/{i}"]) for i in range(count)]
+def _leaves(arrays: dict[str, NDArray], group: str, count: int) -> list[jax.Array]:
+    return [jnp.asarray(arrays[f"{group}/{i}"]) for i in range(count)]

@@ -11,7 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from corolla.images import load_split
+from corolla import hosts
+from corolla.backend import is_jax, keras
+from corolla.errors import WishError
 from corolla.inference import View, make_predictor, softmax, values_of
 from corolla.mesh import mesh_for
 from corolla.network import trained
@@ -20,7 +22,9 @@ from corolla.records.shards import find_split
 from corolla.reporter import Reporter
 from corolla.resident import fits, make_feed
 from corolla.run import RunFolder
-from corolla.types import BadRecord, OnBadRecord, Photos
+from corolla.share import load_share
+from corolla.start import refuse_differences
+from corolla.types import BadRecord, OnBadRecord
 
 Tta = Literal["none", "flip"]
 """Views averaged at test time: the photo alone, or the photo and its mirror image (twice the time)."""
@@ -45,33 +49,45 @@ def judge(
 ) -> Judged:
     """Predict every photo of a split with a run's best weights.
 
-    labels: whether the split must have labels. Raises RunError (no such run, damaged weights), DataError (data).
+    labels: whether the split must have labels. Over several hosts each reads its share of the records, process 0 alone
+    the run folder, and all get every probability. Raises RunError (no such run, damaged weights), DataError (data).
     """
+    if hosts.several() and not is_jax():
+        raise WishError(f"KERAS_BACKEND={keras.backend.backend()} works on one host: unset it, for JAX").of_all()
     folder = RunFolder(run)
-    settings, names = folder.settings(), folder.names()
-    folder.best()  # before minutes of reading: is there anything to predict with?
-    files = find_split(data, split, settings.image_size)
+    image_size, batch_size, classes = _known(folder)
+    mesh = mesh_for(batch_size)
+    wishes = {"run": run.name, "split": split, "tta": tta, "on_bad_record": on_bad_record}
+    refuse_differences(wishes, data, (split,), image_size)
+    files = hosts.together(lambda: find_split(data, split, image_size))
 
     def reading(done: int, total: int) -> None:
         reporter.progress(f"reading {split}", done, total)
 
     wanted: Literal["need", "maybe"] = "need" if labels else "maybe"
-    photos = load_split(files, on_bad_record=on_bad_record, labels=wanted, classes=len(names), progress=reading)
+    options = {"on_bad_record": on_bad_record, "labels": wanted, "classes": classes, "progress": reading}
+    photos = load_share(files, mesh, batch_size, **options)
     for bad in photos.bad:
         reporter.warn(f"skipped {bad}")
-    return Judged(files.folder, photos.ids, photos.labels, _probabilities(folder, photos, tta, reporter), photos.bad)
-
-
-def _probabilities(folder: RunFolder, photos: Photos, tta: Tta, reporter: Reporter) -> NDArray[np.float32]:
-    """Mean probability over the views: float32[n, classes]."""
-    settings = folder.settings()
-    mesh = mesh_for(settings.batch_size)
-    model = trained(folder, mesh)
-    fit = fits(mesh, photos.images.nbytes, "auto")
-    feed = make_feed(mesh, Lanes(len(photos), settings.batch_size), photos, fit.resident)
-    predictor = make_predictor(model, mesh, settings.image_size)
 
     def predicting(done: int, total: int) -> None:
         reporter.progress(f"predicting with {folder.path.name}", done, total)
 
-    return softmax(predictor(values_of(model), feed, predicting, VIEWS[tta])).mean(axis=1)
+    fit = fits(mesh, photos.nbytes, "auto")
+    feed = make_feed(mesh, Lanes(len(photos), batch_size), photos, fit.resident)
+    model = trained(folder, mesh)
+    logits = make_predictor(model, mesh, image_size)(values_of(model), feed, predicting, VIEWS[tta])
+    probabilities = softmax(logits).mean(axis=1)
+    return Judged(files.folder, photos.ids, photos.labels, probabilities, photos.bad)
+
+
+def _known(folder: RunFolder) -> tuple[int, int, int]:
+    """A run's image size, batch size and number of classes; refuses one that has nothing to predict with."""
+
+    def read() -> tuple[int, int, int]:
+        folder.best()  # before minutes of reading
+        settings = folder.settings()
+        return settings.image_size, settings.batch_size, len(folder.names())
+
+    image_size, batch_size, classes = hosts.from_first(read)
+    return image_size, batch_size, classes

@@ -1,6 +1,7 @@
 """The devices: one mesh with one axis, over which images are split and weights are copied.
 
-Takes: JAX's devices. Gives: the mesh, the two shardings that Corolla knows, and what a device can hold.
+Takes: JAX's devices. Gives: the mesh, the two shardings that Corolla knows, ways to get values there, and what a device
+can hold. Over several hosts the mesh has the devices of all of them, one host's after the other's.
 
 A CPU is as many devices as it has cores, each of which works off images of its own. One device whose operations are
 shared out over the cores runs a forward pass at 66 to 83 images a second on two cores, two devices at 105 to 112.
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 DATA = "data"
 """Name of the one mesh axis."""
@@ -29,7 +31,7 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh over the given devices (all by default). Axis types are Auto: jax 0.9 made Explicit the default."""
     if devices is None:
         _split_cpu()
-        devices = jax.devices()
+        devices = sorted(jax.devices(), key=lambda device: device.process_index)  # so that a host's lanes are one run
     return Mesh(np.array(devices), (DATA,), axis_types=(AxisType.Auto,))
 
 
@@ -97,6 +99,35 @@ def copied(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def spread(mesh: Mesh, values: NDArray) -> jax.Array:
+    """Split values[n, ...] over the devices along the first axis, which they must divide.
+
+    Over several hosts every process must hold at least the part of its own devices.
+    """
+    return jax.make_array_from_callback(values.shape, split(mesh), lambda index: values[index])  # pyright: ignore
+
+
+def copy_to_all(mesh: Mesh, values: Any) -> Any:
+    """Give every device a copy of each array in `values` (a pytree). Over several hosts all must hold the same."""
+    if jax.process_count() == 1:
+        return jax.device_put(values, copied(mesh))
+
+    def copy(value: Any) -> jax.Array:
+        if isinstance(value, jax.Array) and value.sharding == copied(mesh):
+            return value
+        held = np.asarray(value)
+        return jax.make_array_from_callback(held.shape, copied(mesh), lambda index: held[index])
+
+    return jax.tree.map(copy, values)
+
+
+def own_places(mesh: Mesh, places: int) -> tuple[int, int]:
+    """The places, first to last - 1, of an axis that is split over the devices, that lie on this process's devices."""
+    each = places // mesh.size
+    own = [i for i, device in enumerate(mesh.devices.flat) if device.process_index == jax.process_index()]
+    return own[0] * each, (own[-1] + 1) * each
+
+
 def compute_dtype(mesh: Mesh, precision: str) -> str:
     """Keras dtype policy for the backbone: mixed_bfloat16 where the device multiplies it fast, else float32.
 
@@ -109,15 +140,17 @@ def compute_dtype(mesh: Mesh, precision: str) -> str:
 
 
 def free_bytes(mesh: Mesh) -> int:
-    """Free memory [bytes] over all devices of the mesh; on CPU the free memory of the host, once."""
+    """Free memory [bytes] over all devices of the mesh, were they all like this process's; on CPU that of the hosts."""
     if platform(mesh) == "cpu":
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    stats = mesh.devices.flat[0].memory_stats() or {}
+        return jax.process_count() * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    stats = mesh.local_devices[0].memory_stats() or {}
     return mesh.size * max(stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0), 0)
 
 
 def describe(mesh: Mesh) -> str:
-    """One phrase for people: "2 CPU cores", "8 TPU v5 lite"."""
+    """One phrase for people: "2 CPU cores", "8 TPU v5 lite", "256 TPU v5 lite of 64 hosts"."""
+    hosts = len({device.process_index for device in mesh.devices.flat})
+    whose = f" of {hosts} hosts" if hosts > 1 else ""
     if platform(mesh) == "cpu":
-        return "CPU" if mesh.size == 1 else f"{mesh.size} CPU cores"
-    return f"{mesh.size} {mesh.devices.flat[0].device_kind}"
+        return "CPU" if mesh.size == 1 else f"{mesh.size} CPU cores{whose}"
+    return f"{mesh.size} {mesh.devices.flat[0].device_kind}{whose}"

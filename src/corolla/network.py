@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
+from corolla import config, hosts
 from corolla.backend import is_jax, keras
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
@@ -121,9 +122,14 @@ def feature_model(classifier: keras.Model) -> keras.Model:
 
 def trained(folder: RunFolder, mesh: Mesh) -> keras.Model:
     """The classifier of a run with the weights of its best epoch. Raises RunError where they are damaged or missing."""
-    settings = dataclasses.replace(folder.settings(), model=folder.model())
-    model = _classifier(settings, len(folder.names()), mesh, "none")
-    load_weights(model, folder.best().arrays, str(folder.path))
+    settings, name, classes = hosts.from_first(
+        lambda: (dataclasses.asdict(folder.settings()), folder.model(), len(folder.names()))
+    )
+    settings = config.from_dict({**settings, "model": name})
+    model = hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
+    best: dict[str, NDArray] = {}
+    hosts.from_first(lambda: best.update(folder.best().arrays))
+    load_weights(model, hosts.arrays_from_first(best), str(folder.path))
     return model
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from corolla import hosts
 from corolla.checkpoint import write_file
 from corolla.errors import DataError, RunError, WishError
 from corolla.judge import Judged, Tta, judge
@@ -49,8 +50,8 @@ def predict(
     The file is written whole or not at all. Raises WishError (no run; runs with other labels), RunError (damaged
     weights, no room), DataError (broken data; ids missing, twice, or other than those of sample_submission.csv).
     """
-    _refuse_mixed(runs)
-    _refuse_folder(out)
+    reporter = reporter if hosts.first() else SILENT
+    hosts.from_first(lambda: _refuse_wishes(runs, out))
     judged = [judge(run, data, split, tta, on_bad_record, labels=False, reporter=reporter) for run in runs]
     ids = judged[0].ids
     _check_ids(judged)
@@ -59,8 +60,13 @@ def predict(
     if sample is not None:
         ids, probabilities = _as_in_sample(sample, ids, probabilities)
     labels = probabilities.argmax(axis=1)
-    write_file(out, _csv(ids, labels))
+    hosts.from_first(lambda: write_file(out, _csv(ids, labels)))
     return Submission(out, ids, labels, float(probabilities.max(axis=1).mean()), sample, len(judged[0].bad))
+
+
+def _refuse_wishes(runs: Sequence[Path], out: Path) -> None:
+    _refuse_mixed(runs)
+    _refuse_folder(out)
 
 
 def _refuse_mixed(runs: Sequence[Path]) -> None:

@@ -19,7 +19,8 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from corolla.mesh import compiler_options, split
+from corolla import hosts
+from corolla.mesh import compiler_options, copied, spread
 from corolla.metrics import confusion_matrix, macro_f1
 
 PENALTIES = (3e-3, 1e-3, 3e-4, 1e-4)
@@ -114,7 +115,7 @@ def _choose(
         found = _fit(mesh, rows, classes, penalty, found, ROUGH)
         predicted = _head(found, scaling, classes, penalty).logits(features[held]).argmax(axis=1)
         reached = (float(macro_f1(confusion_matrix(labels[held], predicted, classes), present_only=True)), penalty)
-        if reached > best:
+        if hosts.agreed(reached > best):
             best, chosen = reached, found
     return chosen, best[1]
 
@@ -133,26 +134,36 @@ def _on_devices(mesh: Mesh, scaling: Scaling, features: NDArray, labels: NDArray
     missing = -len(x) % mesh.size
     weight = np.pad(np.full(len(x), 1 / len(x), np.float32), (0, missing))
     rows = Rows(np.pad(x, ((0, missing), (0, 0))), np.pad(y, (0, missing)), weight)  # pyright: ignore
-    return jax.device_put(rows, split(mesh))
+    return Rows(*(spread(mesh, part) for part in rows))  # pyright: ignore
 
 
 def _fit(mesh: Mesh, rows: Rows, classes: int, penalty: float, start: Solution, least: float) -> Solution:
-    """L-BFGS on the host, loss and gradient on the devices."""
+    """L-BFGS on the host, loss and gradient on the devices.
+
+    Of several hosts process 0 alone steps, and the others follow: where their processors rounded differently, they
+    would not end after the same number of steps.
+    """
     shape = (rows.x.shape[1] + 1, classes)
     loss_and_gradient = _compiled_for(mesh)
 
     def objective(flat: NDArray) -> tuple[float, NDArray]:
-        value, gradient = loss_and_gradient(flat.reshape(shape).astype(np.float32), rows, penalty)
+        at = hosts.arrays_from_first({"at": flat})["at"].reshape(shape).astype(np.float32)
+        value, gradient = loss_and_gradient(at, rows, penalty)
         return float(value), np.asarray(gradient, np.float64).ravel()
 
+    if not hosts.first():
+        while (at := hosts.arrays_from_first({})).keys() == {"at"}:
+            loss_and_gradient(at["at"].reshape(shape).astype(np.float32), rows, penalty)
+        return Solution(at["solution"], int(at["iterations"]))
     options = {"maxiter": MAX_ITERATIONS, "ftol": least, "gtol": 1e-5}
     found = minimize(objective, start.values, jac=True, method="L-BFGS-B", options=options)
+    hosts.arrays_from_first({"solution": found.x, "iterations": np.array(found.nit)})
     return Solution(found.x, int(found.nit))
 
 
 @cache
 def _compiled_for(mesh: Mesh) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    return jax.jit(_loss_and_gradient, compiler_options=compiler_options(mesh))
+    return jax.jit(_loss_and_gradient, out_shardings=copied(mesh), compiler_options=compiler_options(mesh))
 
 
 def _loss_and_gradient(values: jax.Array, rows: Rows, penalty: float) -> tuple[jax.Array, jax.Array]:

@@ -16,8 +16,9 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
+from corolla import hosts
 from corolla.errors import WishError
-from corolla.mesh import free_bytes, split
+from corolla.mesh import free_bytes, own_places, split, spread
 from corolla.order import EpochOrder, Lanes
 from corolla.step import Pixels, Steps
 from corolla.types import Photos
@@ -43,28 +44,37 @@ def padded_lanes(lanes: Lanes, mesh: Mesh) -> int:
     return -(-lanes.batch_size // mesh.size) * mesh.size
 
 
-def on_devices(mesh: Mesh, values: NDArray, padding: NDArray | int = 0) -> jax.Array:
-    """Split values[lanes, steps, ...] over the devices by lane, with `padding` in the lanes that fill them up."""
+def own_records(mesh: Mesh, lanes: Lanes) -> tuple[int, int]:
+    """The records, first to last - 1, that stand in the lanes of this process's devices.
+
+    At least the last record of the split, which is what padding repeats.
+    """
+    first, last = own_places(mesh, padded_lanes(lanes, mesh))
+    return min(first * lanes.steps, lanes.n - 1), min(last * lanes.steps, lanes.n)
+
+
+def on_devices(mesh: Mesh, values: NDArray) -> jax.Array:
+    """Split values[lanes, steps, ...] over the devices by lane, with 0 in the lanes that fill them up."""
     missing = -len(values) % mesh.size
     if missing:
-        more = np.broadcast_to(np.asarray(padding, values.dtype), (missing, *values.shape[1:]))
-        values = np.concatenate([values, more])
-    return jax.make_array_from_callback(values.shape, split(mesh), lambda index: values[index])  # pyright: ignore
+        values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+    return spread(mesh, values)
 
 
-def place_images(mesh: Mesh, lanes: Lanes, images: NDArray[np.uint8]) -> jax.Array:
-    """Put images[n, h, w, 3] on the devices as uint8[lanes, steps, h, w, 3], one device's share at a time.
+def place_images(mesh: Mesh, lanes: Lanes, photos: Photos) -> jax.Array:
+    """Put a split's pixels on the devices as uint8[lanes, steps, h, w, 3], one device's share at a time.
 
     Padding repeats the last record: its weight is 0, and a real photo does the least harm to batch statistics.
     """
-    shape = (padded_lanes(lanes, mesh), lanes.steps, *images.shape[1:])
+    shape = (padded_lanes(lanes, mesh), lanes.steps, *photos.images.shape[1:])
 
     def share(index: tuple[slice, ...]) -> NDArray[np.uint8]:
         first, last, _ = index[0].indices(shape[0])
-        rows = images[first * lanes.steps : last * lanes.steps]
-        wanted = (last - first) * lanes.steps
-        if len(rows) < wanted:
-            rows = np.concatenate([rows, np.repeat(images[-1:], wanted - len(rows), axis=0)])
+        end = last * lanes.steps
+        if end <= lanes.n:  # a view: nothing is copied on the host
+            rows = photos.images[first * lanes.steps - photos.first : end - photos.first]
+        else:
+            rows = photos.pixels(np.minimum(np.arange(first * lanes.steps, end), lanes.n - 1))
         return rows.reshape(last - first, *shape[1:])
 
     return jax.make_array_from_callback(shape, split(mesh), share)  # pyright: ignore
@@ -74,7 +84,7 @@ def place(mesh: Mesh, lanes: Lanes, photos: Photos) -> Pixels:
     """Put a whole split on the devices. Labels are 0 where the split has none."""
     labels = np.zeros(lanes.n, np.int32) if photos.labels is None else photos.labels
     return Pixels(
-        place_images(mesh, lanes, photos.images),
+        place_images(mesh, lanes, photos),
         on_devices(mesh, lanes.place(labels)),
         on_devices(mesh, lanes.weights()),
     )
@@ -147,15 +157,26 @@ class StreamFeed:
         wanted = np.minimum(wanted, self.lanes.steps - 1)  # beyond the last step: any, nobody runs it
         picks = order.picks[:, wanted]
         records = np.arange(self.lanes.batch_size)[:, None] * self.lanes.steps + picks
-        records = np.minimum(records, self.lanes.n - 1)  # padding: any record, its weight is 0
+        records = np.minimum(records, self.lanes.n - 1)  # padding repeats the last record
         labels = self.photos.labels if self.photos.labels is not None else np.zeros(self.lanes.n, np.int32)
         pixels = Pixels(
-            on_devices(self.mesh, self.photos.images[records], self.photos.images[-1]),
+            self._images(records),
             on_devices(self.mesh, labels[records]),
             on_devices(self.mesh, np.take_along_axis(self._weights, picks, axis=1)),
         )
         here = np.broadcast_to(np.arange(self.chunk_steps, dtype=np.int32), picks.shape)
         return pixels, steps_on_devices(self.mesh, EpochOrder(here, order.draws[:, wanted]))
+
+    def _images(self, records: NDArray[np.int64]) -> jax.Array:
+        """Send the pixels of records[batch_size, steps], one device's share at a time."""
+        full = padded_lanes(self.lanes, self.mesh) - len(records)
+        placed = np.concatenate([records, np.full((full, records.shape[1]), self.lanes.n - 1)])
+        shape = (*placed.shape, *self.photos.images.shape[1:])
+
+        def share(index: tuple[slice, ...]) -> NDArray[np.uint8]:
+            return self.photos.pixels(placed[index[0]])
+
+        return jax.make_array_from_callback(shape, split(self.mesh), share)  # pyright: ignore
 
 
 Feed = ResidentFeed | StreamFeed
@@ -176,7 +197,7 @@ class Fit:
 
 def fits(mesh: Mesh, pixels_bytes: int, wish: str) -> Fit:
     """Decide between resident and streaming. wish: auto, yes or no. Raises WishError for "yes" where it cannot be."""
-    free = free_bytes(mesh)
+    free = min(int(one) for one in hosts.gather(str(free_bytes(mesh)).encode()))  # of the fullest host
     resident = wish == "yes" or (wish == "auto" and pixels_bytes <= RESIDENT_SHARE * free)
     if wish == "yes" and pixels_bytes > free:
         raise WishError(

@@ -8,20 +8,21 @@ stands and ends with the same numbers.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla import classes, metrics
+from corolla import classes, hosts, metrics
 from corolla.backend import is_jax, keras
 from corolla.clock import Clock
 from corolla.config import TrainSettings
 from corolla.errors import WishError
 from corolla.fit import fit
-from corolla.images import load_split
 from corolla.inference import View, make_predictor, values_of
 from corolla.interrupt import stop_requested
 from corolla.job import Job
@@ -37,6 +38,8 @@ from corolla.records.shards import find_split
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
 from corolla.run import RunFolder, environment, fingerprint
+from corolla.share import digests, load_share
+from corolla.start import refuse_differences
 from corolla.step import State
 from corolla.types import Photos
 
@@ -52,8 +55,11 @@ def train(
 
     callbacks: of Keras, for `loop="keras"`; see `fit.fit` for what they are told.
     Seeds Python's, NumPy's and Keras' global generators with `settings.seed`.
-    Raises DataError (broken data), WishError (settings that make no sense, or a folder that holds another run),
-    RunError (no room; a loss that is no number) and InterruptedRunError (a signal came; the state is saved).
+    Over several hosts (`hosts.connect` comes before) each reads its share of the records, and process 0 alone writes
+    and reads the run folder.
+    Raises DataError (broken data), WishError (settings that make no sense, a folder that holds another run, or hosts
+    that started with other settings, data or code), RunError (no room; a loss that is no number) and
+    InterruptedRunError (a signal came; the state is saved).
     """
     if callbacks and settings.loop != "keras":
         raise WishError(f"--loop {settings.loop} calls no callbacks: callbacks want loop='keras'")
@@ -61,6 +67,9 @@ def train(
         raise WishError(
             f"--loop jax wants Keras on JAX, not on {keras.backend.backend()}: use --loop keras, or unset KERAS_BACKEND"
         )
+    if settings.loop == "keras" and hosts.several():
+        raise WishError("--loop keras trains on one host: use --loop jax over several").of_all()
+    reporter = reporter if hosts.first() else SILENT
     mesh = mesh_for(settings.batch_size, divides=settings.batch_norm == "batch")
     with distributed(mesh) if settings.loop == "keras" else nullcontext():
         return _train(data, RunFolder(out), settings, mesh, reporter, callbacks)
@@ -75,16 +84,16 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Scores:
     clock = Clock()
+    refuse_differences(asdict(settings), data, ("train", "val"), settings.image_size)
     keras.utils.set_random_seed(settings.seed)
-    model, settings = build(settings, classes.COUNT, mesh)
+    model, settings = hosts.together(lambda: build(settings, classes.COUNT, mesh))
     with clock.section("input"):
-        photos = {name: _read(data, name, settings, reporter) for name in ("train", "val")}
-    prints = {name: fingerprint(split) for name, split in photos.items()}
-    preset = {} if folder.exists() else registry.files(settings.model, settings.image_size)
-    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset)
-    if folder.finished():
+        photos = {name: _read(data, name, settings, mesh, reporter) for name in ("train", "val")}
+        prints = {name: fingerprint(one, digests(one, mesh, settings.batch_size)) for name, one in photos.items()}
+    scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh))
+    if scores:
         reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
-        return metrics.from_json(folder.scores())
+        return metrics.from_json(scores)
     job, labels = _job(settings, folder, mesh, model, photos, clock, reporter), photos["train"].labels
     del photos  # resident pixels are on the devices now: the host's copy, half of the memory, can go
     with stop_requested() as stopping:
@@ -100,14 +109,23 @@ def _train(
     return job.journal.finish()
 
 
-def _read(data: Path, name: str, settings: TrainSettings, reporter: Reporter) -> Photos:
-    """Decode one split, with its progress shown."""
-    files = find_split(data, name, settings.image_size)
+def _begin(folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], mesh: Mesh) -> dict[str, Any] | None:
+    """Begin the run folder, or find the same run in it; return the scores of one that is finished."""
+    preset = {} if folder.exists() else registry.files(settings.model, settings.image_size)
+    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset)
+    return folder.scores() if folder.finished() else None
+
+
+def _read(data: Path, name: str, settings: TrainSettings, mesh: Mesh, reporter: Reporter) -> Photos:
+    """Decode one split, or this host's share of it, with its progress shown."""
+    files = hosts.together(lambda: find_split(data, name, settings.image_size))
 
     def progress(done: int, total: int) -> None:
         reporter.progress(f"reading {name}", done, total)
 
-    photos = load_split(files, on_bad_record=settings.on_bad_record, labels="need", progress=progress)
+    photos = load_share(
+        files, mesh, settings.batch_size, on_bad_record=settings.on_bad_record, labels="need", progress=progress
+    )
     for bad in photos.bad:
         reporter.warn(f"skipped {bad}")
     return photos
@@ -123,7 +141,7 @@ def _job(
     reporter: Reporter,
 ) -> Job:
     """Put the pixels on the devices and tie everything together."""
-    fit = fits(mesh, sum(split.images.nbytes for split in photos.values()), settings.resident)
+    fit = fits(mesh, sum(split.nbytes for split in photos.values()), settings.resident)
     reporter.note(f"{describe(mesh)}; {fit}")
 
     def feed(name: str) -> Feed:
@@ -149,10 +167,19 @@ def _probe(job: Job, labels: NDArray[np.int32] | None) -> State:
     with job.journal.clock.section("probe"):
         head = solve(job.mesh, learned, labels, job.learner.classes)
     job.learner.model.get_layer("head").set_weights([head.kernel, head.bias])
-    state = job.put(job.learner.initial_state())
+    state = job.put(_of_first(job.learner.initial_state()))
     line = _line(head, learned[:, 0], labels)
     job.journal.close_epoch(state, 0, line, head.logits(judged[:, 0]))
     return state
+
+
+def _of_first(state: State) -> State:
+    """The state that process 0 holds: one host's rounding may not be another's."""
+    leaves, shape = jax.tree.flatten(state)
+    told = hosts.arrays_from_first(
+        {str(i): np.asarray(leaf) for i, leaf in enumerate(leaves)} if hosts.several() else {}
+    )
+    return jax.tree.unflatten(shape, [told[str(i)] for i in range(len(leaves))]) if told else state
 
 
 def _feature_maker(job: Job) -> Callable[[Feed, str, Sequence[View]], NDArray[np.float32]]:

@@ -6,6 +6,7 @@ Every other module imports from here; this one imports nothing heavy (NumPy cost
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -49,12 +50,13 @@ class BadRecord:
 
 @dataclass(frozen=True)
 class Photos:
-    """A whole split, decoded.
+    """A whole split, decoded; or, of its pixels, the part that one of several hosts needs.
 
-    images: uint8[n, h, w, 3], in the order of the sorted shards.
+    images: uint8[n, h, w, 3], in the order of the sorted shards; a part holds those from record `first` on.
     labels: int32[n], or None for a split without labels.
     ids: n strings, aligned with images.
     bad: records that were skipped (always empty under on_bad_record="fail").
+    places: the shard that each record of `images` stands in, and its number there (from 0); empty where nobody asked.
     """
 
     split: str
@@ -62,6 +64,17 @@ class Photos:
     labels: NDArray[np.int32] | None
     ids: list[str]
     bad: list[BadRecord] = field(default_factory=list)
+    first: int = 0
+    places: list[tuple[Path, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels, those included that other hosts hold."""
+        return len(self) * math.prod(self.images.shape[1:])
+
+    def pixels(self, records: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """The images of these records: uint8[..., h, w, 3]."""
+        return self.images[records - self.first]
