@@ -277,6 +277,19 @@ def test_sigkill_at_a_random_moment_and_the_run_goes_on(flowers, finished, tmp_p
     assert_same_run(tmp_path / "run", finished)
 
 
+def test_a_signal_in_the_probe_stops_before_anything_is_saved(flowers, finished, tmp_path):
+    class Hurried(Recorder):
+        def progress(self, stage, done, total, **figures):
+            if stage == "features of val":
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(InterruptedRunError, match="stopped in the probe, with nothing to save yet; the same command"):
+        train(flowers, tmp_path / "run", SETTINGS, Hurried())
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    train(flowers, tmp_path / "run", SETTINGS)
+    assert_same_run(tmp_path / "run", finished)
+
+
 def test_a_second_signal_stops_at_once(flowers, tmp_path):
     class Impatient(Recorder):
         def progress(self, stage, done, total, **figures):

@@ -245,6 +245,11 @@ def agreed(value: T) -> T:
     return from_first(lambda: value)
 
 
+def any_of(flag: bool) -> bool:
+    """Whether any process says so."""
+    return b"1" in gather(b"1" if flag else b"0")
+
+
 def from_first(make: Callable[[], T]) -> T:
     """Call `make` on process 0 alone and give all what it returns, plain data for JSON. Its error becomes everybody's.
 

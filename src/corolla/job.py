@@ -8,7 +8,6 @@ The order in a loop is a contract, because exact resumption depends on it:
 A checkpoint therefore never stands between an epoch's last step and its evaluation.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -133,15 +132,13 @@ class Watch:
     stopping: Callable[[], bool]
     saved_at: float = field(default_factory=time.perf_counter)
     begun: bool = False
-    stop: bool = False
-    due: bool = False
 
     def passed(self, steps: int, seconds: float, loss: float, macro_f1: float) -> bool:
         """Note that some steps are done. Returns whether the plan has changed.
 
         loss, macro_f1: of the epoch so far. Raises RunError for a loss that is no number.
         """
-        seconds, self.due, self.stop = self._agreed(seconds)
+        seconds = hosts.agreed(seconds)  # hosts must not differ in what they do next
         self.job.journal.position.step += steps
         self.job.journal.clock.add("train", seconds)
         self.pace.note_steps(steps, seconds)
@@ -155,24 +152,16 @@ class Watch:
 
     def save_where_due(self, snapshot: Snapshot) -> None:
         """Save where a signal came (and raise InterruptedRunError), or where the last checkpoint is long ago."""
-        position = self.job.journal.position
-        if self.stop or (self.due and position.step < self.job.epoch_end()):
+        position, settings = self.job.journal.position, self.job.settings
+        stop = hosts.any_of(self.stopping())
+        due = hosts.agreed(time.perf_counter() - self.saved_at > settings.checkpoint_minutes * 60)
+        if stop or (due and position.step < self.job.epoch_end()):
             self.job.journal.save(*snapshot(), self.job.steps_before() + position.step)
             self.saved_at = time.perf_counter()
-        if self.stop:
+        if stop:
             raise InterruptedRunError(
                 f"stopped at epoch {position.epoch}, step {position.step}; the same command goes on from here"
             )
-
-    def _agreed(self, seconds: float) -> tuple[float, bool, bool]:
-        """What a dispatch took and whether to save, by the clock of process 0; whether to stop, by a signal to any.
-
-        Every host takes its decisions from this: they must all run the same steps, and save at the same one.
-        """
-        due = time.perf_counter() - self.saved_at > self.job.settings.checkpoint_minutes * 60
-        heard = hosts.gather(json.dumps([seconds, due, self.stopping()]).encode())
-        told = [json.loads(one) for one in heard]
-        return told[0][0], told[0][1], any(stop for _, _, stop in told)
 
     def _keep_time(self) -> bool:
         """Plan anew where a time-boxed run would last too long; or, early in it, where it would end too soon.

@@ -24,7 +24,7 @@ from corolla.config import TrainSettings
 from corolla.errors import WishError
 from corolla.fit import fit
 from corolla.inference import View, make_predictor, values_of
-from corolla.interrupt import stop_requested
+from corolla.interrupt import InterruptedRunError, stop_requested
 from corolla.job import Job
 from corolla.journal import Journal
 from corolla.loop import fine_tune
@@ -98,7 +98,7 @@ def _train(
     del photos  # resident pixels are on the devices now: the host's copy, half of the memory, can go
     with stop_requested() as stopping:
         restored = job.journal.restore()
-        state, sums = job.put(restored) if restored else (_probe(job, labels), job.no_sums())
+        state, sums = job.put(restored) if restored else (_probe(job, labels, stopping), job.no_sums())
         if settings.epochs > 0 or settings.minutes is not None:
             if not restored:
                 job.journal.save(state, sums, 0)  # the probe took minutes: a kill must not cost it
@@ -158,9 +158,9 @@ def _job(
 # ------------------------------------------------------------------------------------------------ phase one: probe
 
 
-def _probe(job: Job, labels: NDArray[np.int32] | None) -> State:
+def _probe(job: Job, labels: NDArray[np.int32] | None, stopping: Callable[[], bool]) -> State:
     """Solve the head on frozen features, and score it on features too, which saves a pass over the photos."""
-    features = _feature_maker(job)
+    features = _feature_maker(job, stopping)
     learned = features(job.train, "train", ("plain", "mirror"))
     judged = features(job.val, "val", ("plain",))
     assert labels is not None  # the reader refused a training split without
@@ -182,8 +182,13 @@ def _of_first(state: State) -> State:
     return jax.tree.unflatten(shape, [told[str(i)] for i in range(len(leaves))]) if told else state
 
 
-def _feature_maker(job: Job) -> Callable[[Feed, str, Sequence[View]], NDArray[np.float32]]:
-    """A function (feed, its name, views) -> features of every photo, float32[n, views, f]."""
+def _feature_maker(
+    job: Job, stopping: Callable[[], bool]
+) -> Callable[[Feed, str, Sequence[View]], NDArray[np.float32]]:
+    """A function (feed, its name, views) -> features of every photo, float32[n, views, f].
+
+    It raises InterruptedRunError where a signal came: the probe has nothing to save, so there is nothing to wait for.
+    """
     model = feature_model(job.learner.model)
     predictor = make_predictor(model, job.mesh, job.settings.image_size)
     values = values_of(model)
@@ -195,6 +200,10 @@ def _feature_maker(job: Job) -> Callable[[Feed, str, Sequence[View]], NDArray[np
             rate = done * len(views) / (time.perf_counter() - begin - predictor.compile_seconds + compiled)
             figures = {"images_per_second": rate, "seconds_left": (total - done) * len(views) / rate}
             job.journal.reporter.progress(f"features of {name}", done, total, **figures)
+            if hosts.any_of(stopping()):
+                raise InterruptedRunError(
+                    "stopped in the probe, with nothing to save yet; the same command begins anew"
+                )
 
         found = predictor(values, feed, progress, views)
         seconds = predictor.compile_seconds - compiled
