@@ -227,6 +227,21 @@ def test_two_processes_train_as_one(lonely, paired):
     assert one == other
 
 
+def test_two_processes_fit_as_one(tiny, tmp_path):
+    """Keras' own `fit`, in batches that two devices do not divide."""
+    all_well(pod(2, *train_words(tiny, tmp_path / "paired", **{"--loop": "keras", "--epochs": 1})))
+    alone(*train_words(tiny, tmp_path / "alone", **{"--loop": "keras", "--epochs": 1}))
+    assert_same_weights(tmp_path / "alone", tmp_path / "paired", within=0)
+
+
+def test_another_backend_is_refused_by_all(tiny, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    told = ended(pod(2, *train_words(tiny, tmp_path / "run", **{"--loop": "keras"})))
+    assert [code for code, _, _ in told] == [2, 2]
+    assert last_lines(told)[0] == "corolla: KERAS_BACKEND=torch works on one host: unset it, for JAX"
+
+
 def test_a_pod_evaluates_and_predicts_as_one(tiny, lonely, paired, tmp_path):
     """The run folder lies with process 0 alone."""
     words = ["evaluate", str(paired), "--data", str(tiny), "--json"]

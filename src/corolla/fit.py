@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from corolla import augment
+from corolla import augment, hosts
 from corolla.backend import is_jax, keras, value_of
 from corolla.job import Job, Watch, close_epoch, planned_steps
 from corolla.losses import CrossEntropy, Seen
@@ -72,8 +72,15 @@ def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
             batch = read(part.pixels, part.steps, np.int32(part.first))
             if not is_jax():
                 batch = jax.tree.map(np.asarray, batch)
+            elif hosts.several():
+                batch = jax.tree.map(_own_rows, batch)
             yield {"images": batch.images, "draws": batch.draws}, batch.labels, batch.weights
         epoch, first = epoch + 1, 0
+
+
+def _own_rows(rows: jax.Array) -> np.ndarray:
+    """The rows that lie on this process's devices: what Keras takes of each of several hosts."""
+    return np.concatenate([np.asarray(shard.data) for shard in rows.addressable_shards])
 
 
 def _as_keras_takes_it(job: Job, epoch: int, first: int) -> Any:

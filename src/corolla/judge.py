@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corolla import hosts
-from corolla.backend import is_jax, keras
-from corolla.errors import WishError
 from corolla.inference import View, make_predictor, softmax, values_of
 from corolla.mesh import mesh_for
 from corolla.network import trained
@@ -52,8 +50,6 @@ def judge(
     labels: whether the split must have labels. Over several hosts each reads its share of the records, process 0 alone
     the run folder, and all get every probability. Raises RunError (no such run, damaged weights), DataError (data).
     """
-    if hosts.several() and not is_jax():
-        raise WishError(f"KERAS_BACKEND={keras.backend.backend()} works on one host: unset it, for JAX").of_all()
     folder = RunFolder(run)
     image_size, batch_size, classes = _known(folder)
     mesh = mesh_for(batch_size)

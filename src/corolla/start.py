@@ -16,6 +16,7 @@ import jax
 
 import corolla
 from corolla import hosts
+from corolla.backend import is_jax, keras
 from corolla.errors import WishError
 from corolla.records.shards import find_split
 from corolla.run import versions
@@ -27,10 +28,12 @@ LOOKED_AT_BYTES = 65_536
 def refuse_differences(wishes: dict[str, Any], data: Path, splits: Iterable[str], image_size: int | None) -> None:
     """Refuse hosts that started with other wishes, other data or other code than process 0.
 
-    Raises WishError, on all hosts; DataError where a split is missing.
+    Raises WishError, on all hosts, also for another backend than JAX; DataError where a split is missing.
     """
     if not hosts.several():
         return
+    if not is_jax():
+        raise WishError(f"KERAS_BACKEND={keras.backend.backend()} works on one host: unset it, for JAX").of_all()
     shards = hosts.together(lambda: {split: _shards(data, split, image_size) for split in splits})
     own = {"settings": wishes, "data": shards, "code": _code(), "devices": _devices()}
     told = [json.loads(one) for one in hosts.gather(json.dumps(own, default=str).encode())]

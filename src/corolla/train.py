@@ -67,8 +67,6 @@ def train(
         raise WishError(
             f"--loop jax wants Keras on JAX, not on {keras.backend.backend()}: use --loop keras, or unset KERAS_BACKEND"
         )
-    if settings.loop == "keras" and hosts.several():
-        raise WishError("--loop keras trains on one host: use --loop jax over several").of_all()
     reporter = reporter if hosts.first() else SILENT
     mesh = mesh_for(settings.batch_size, divides=settings.batch_norm == "batch")
     with distributed(mesh) if settings.loop == "keras" else nullcontext():
