@@ -24,6 +24,8 @@ from corolla.mesh import (
 class Device:
     """A device as `mesh` sees it."""
 
+    process_index = 0
+
     def __init__(self, platform: str, stats: dict | None = None) -> None:
         self.platform, self.stats, self.device_kind = platform, stats, f"{platform} v9"
 
@@ -35,7 +37,7 @@ class Devices:
     """A mesh of such devices."""
 
     def __init__(self, *devices: Device) -> None:
-        self.devices, self.size = np.array(devices), len(devices)
+        self.devices, self.size, self.local_devices = np.array(devices), len(devices), devices
 
 
 def test_one_axis_over_all_devices():
@@ -76,6 +78,9 @@ def test_free_bytes():
     assert host > 2**20
     assert 0.5 < free_bytes(Devices(*[Device("cpu")] * 8)) / host < 2
     assert describe(Devices(*[Device("tpu")] * 8)) == "8 tpu v9"
+    away = Device("tpu")
+    away.process_index = 1
+    assert describe(Devices(Device("tpu"), away)) == "2 tpu v9 of 2 hosts"
 
 
 # ------------------------------------------------------------------------------------------------- the cores of a CPU

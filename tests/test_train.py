@@ -405,11 +405,12 @@ def test_minutes_are_filled_and_kept(flowers, tmp_path, monkeypatch):
 
 def test_a_machine_that_slows_down_does_fewer_steps(flowers, tmp_path, monkeypatch):
     """The clock jumps after the first epoch: what is left of six seconds is too short for the plan."""
-    reporter = Recorder()
+    reporter, plan = Recorder(), job.planned_steps
+    monkeypatch.setattr(loop, "planned_steps", lambda *given: max(plan(*given), 90))  # however busy this machine is
     monkeypatch.setattr(job, "process_seconds", lambda: 5.9 if "epoch 2" in reporter.stages else 0.0)
     train(flowers, tmp_path / "run", dataclasses.replace(SETTINGS, minutes=0.1, checkpoint_minutes=2.0), reporter)
     told = told_steps(reporter.notes)
-    assert len(told) >= 2 and told[-1] < told[0] / 2
+    assert len(told) >= 2 and told[-1] < 45
     assert_ended_at(tmp_path / "run", told[-1])
 
 

@@ -81,9 +81,9 @@ def _known(folder: RunFolder) -> tuple[int, int, int]:
     """A run's image size, batch size and number of classes; refuses one that has nothing to predict with."""
 
     def read() -> tuple[int, int, int]:
-        folder.best()  # before minutes of reading
-        settings = folder.settings()
-        return settings.image_size, settings.batch_size, len(folder.names())
+        settings, names = folder.settings(), folder.names()
+        folder.best()  # before minutes of reading: is there anything to predict with?
+        return settings.image_size, settings.batch_size, len(names)
 
     image_size, batch_size, classes = hosts.from_first(read)
     return image_size, batch_size, classes

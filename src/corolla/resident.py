@@ -7,6 +7,7 @@ Both feeds hand out the same records in the same places with the same random num
 way: a stream is a resident set of a few steps, already in order.
 """
 
+import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -197,7 +198,7 @@ class Fit:
 
 def fits(mesh: Mesh, pixels_bytes: int, wish: str) -> Fit:
     """Decide between resident and streaming. wish: auto, yes or no. Raises WishError for "yes" where it cannot be."""
-    free = min(int(one) for one in hosts.gather(str(free_bytes(mesh)).encode()))  # of the fullest host
+    free = min(json.loads(one) for one in hosts.gather(json.dumps(free_bytes(mesh)).encode()))  # of the fullest host
     resident = wish == "yes" or (wish == "auto" and pixels_bytes <= RESIDENT_SHARE * free)
     if wish == "yes" and pixels_bytes > free:
         raise WishError(
