@@ -18,10 +18,33 @@ from rich.console import Console
 
 import corolla
 from corolla.config import OnBadRecord, PlanWish, TrainSettings
-from corolla.errors import CorollaError
+from corolla.errors import CorollaError, WishError
+from corolla.storage import AnyPath, any_path
 
 Positional = tyro.conf.Positional
 Flat = tyro.conf.OmitArgPrefixes
+
+
+def _local(written: str) -> Path:
+    path = any_path(written)
+    if not isinstance(path, Path):
+        raise WishError(f"{path}: this is written to a folder on the disk, and copied from there")
+    return path
+
+
+def _words(parse: Any) -> Any:
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: parse(words[0]),
+        is_instance=lambda value: isinstance(value, AnyPath),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+Anywhere = Annotated[AnyPath, _words(any_path)]
+"""A path on the disk, or gs://, s3://, hf://, https://."""
+OnDisk = Annotated[Path, _words(_local)]
 
 
 def _console() -> Console:
@@ -37,7 +60,7 @@ def _emit(data: Any) -> None:
 class Sample:
     """Render a small data set of 104 kinds of flowers, for trying everything without any data."""
 
-    out: Positional[Path]
+    out: Positional[OnDisk]
     """Folder to write; must not hold anything yet."""
     image_size: int = 224
     """Side of the images [px]."""
@@ -62,8 +85,8 @@ class Sample:
 class Check:
     """Read every record of a data set and report what is wrong, and where."""
 
-    data: Positional[Path]
-    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders."""
+    data: Positional[Anywhere]
+    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
     image_size: int | None = None
     """Side of the images [px], where the data come in several sizes."""
     json: bool = False
@@ -90,10 +113,11 @@ class Check:
 class Train:
     """Train a classifier: probe, then fine-tune. The same command resumes a run that was stopped."""
 
-    data: Positional[Path]
-    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders."""
-    out: Path | None = None
-    """Run folder; by default runs/ and a name made from data and settings, so the same command finds it again."""
+    data: Positional[Anywhere]
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
+    out: Anywhere | None = None
+    """Run folder, also gs:// or s3://; by default runs/ and a name made from data and settings, so that the same
+    command finds it again."""
     settings: Flat[TrainSettings] = field(default_factory=TrainSettings)
     json: bool = False
     """Print the scores as JSON."""
@@ -121,9 +145,9 @@ class Train:
 class Evaluate:
     """Score a run on a labelled split."""
 
-    run_folder: Annotated[Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+    run_folder: Annotated[Positional[Anywhere], tyro.conf.arg(name="run", metavar="RUN")]
     """Run folder."""
-    data: Path
+    data: Anywhere
     """Folder with the split."""
     split: Literal["train", "val", "test"] = "val"
     """Which split; it must have labels."""
@@ -154,11 +178,11 @@ class Evaluate:
 class Predict:
     """Write submission.csv: a label for every photo of the test split, by one run or the mean of several."""
 
-    runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")]
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
     """Run folders; several are averaged."""
-    data: Path
+    data: Anywhere
     """Folder with the split."""
-    out: Path = Path("submission.csv")
+    out: Anywhere = Path("submission.csv")
     """File to write."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
@@ -216,7 +240,7 @@ class Plan:
     """Say what a run needs and how fast it can be: on TPUs that are not there, or, measured, on the devices at hand."""
 
     wish: Flat[PlanWish] = field(default_factory=PlanWish)
-    out: Path | None = None
+    out: Anywhere | None = None
     """File to write the plan to as JSON."""
     fresh: bool = False
     """Plan anew, though a plan of the same wish was kept."""
@@ -244,11 +268,11 @@ class Plan:
 class Export:
     """Write a run's classifier as one file that plain Keras loads, without Corolla."""
 
-    run_folder: Annotated[Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+    run_folder: Annotated[Positional[Anywhere], tyro.conf.arg(name="run", metavar="RUN")]
     """Run folder."""
     format: Literal["keras"] = "keras"
     """Kind of file."""
-    out: Path | None = None
+    out: Anywhere | None = None
     """File to write; by default model.keras in the run folder."""
     json: bool = False
     """Print a summary as JSON."""

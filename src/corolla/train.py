@@ -8,7 +8,6 @@ stands and ends with the same numbers.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,12 +37,13 @@ from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
 from corolla.run import RunFolder, environment, fingerprint
 from corolla.step import State
+from corolla.storage import AnyPath, refuse_read_only
 from corolla.types import Photos
 
 
 def train(
-    data: Path,
-    out: Path,
+    data: AnyPath,
+    out: AnyPath,
     settings: TrainSettings,
     reporter: Reporter = SILENT,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -55,6 +55,7 @@ def train(
     Raises DataError (broken data), WishError (settings that make no sense, or a folder that holds another run),
     RunError (no room; a loss that is no number) and InterruptedRunError (a signal came; the state is saved).
     """
+    refuse_read_only(out)
     if callbacks and settings.loop != "keras":
         raise WishError(f"--loop {settings.loop} calls no callbacks: callbacks want loop='keras'")
     if settings.loop == "jax" and not is_jax():
@@ -67,7 +68,7 @@ def train(
 
 
 def _train(
-    data: Path,
+    data: AnyPath,
     folder: RunFolder,
     settings: TrainSettings,
     mesh: Mesh,
@@ -100,7 +101,7 @@ def _train(
     return job.journal.finish()
 
 
-def _read(data: Path, name: str, settings: TrainSettings, reporter: Reporter) -> Photos:
+def _read(data: AnyPath, name: str, settings: TrainSettings, reporter: Reporter) -> Photos:
     """Decode one split, with its progress shown."""
     files = find_split(data, name, settings.image_size)
 

@@ -7,12 +7,13 @@ Every other module imports from here; this one imports nothing heavy (NumPy cost
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from corolla.storage import AnyPath
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -38,7 +39,7 @@ class Example:
 class BadRecord:
     """A record that could not be used: which file, its number in the file (from 0), the byte it starts at, and why."""
 
-    path: Path
+    path: AnyPath
     number: int
     offset: int
     reason: str
