@@ -188,20 +188,24 @@ def opened_ahead(paths: Sequence[AnyPath]) -> Iterator[Opener]:
     What fails is raised by the function, which may be called again. Local files are opened when their turn comes.
     """
     pool = ThreadPoolExecutor(FILES_AHEAD, "corolla-file")
-    waiting: deque[tuple[int, Opener]] = deque()
+    waiting: deque[tuple[int, Path | Future[bytes]]] = deque()
     try:
         for one in paths:
             size = _listed_bytes(one)
             while waiting and (len(waiting) >= FILES_AHEAD or sum(n for n, _ in waiting) + size > BYTES_AHEAD):
-                yield waiting.popleft()[1]
-            if isinstance(one, Path):
-                waiting.append((0, partial(one.open, "rb")))
-            else:
-                waiting.append((size, partial(_fetched, pool.submit(one.read_bytes))))
+                yield _opener(waiting.popleft()[1])
+            waiting.append((size, one if isinstance(one, Path) else pool.submit(one.read_bytes)))
         while waiting:
-            yield waiting.popleft()[1]
+            yield _opener(waiting.popleft()[1])
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for _, unused in waiting:
+            if isinstance(unused, Future):
+                unused.cancel()
+        pool.shutdown(wait=False)
+
+
+def _opener(found: Path | Future[bytes]) -> Opener:
+    return partial(found.open, "rb") if isinstance(found, Path) else partial(_fetched, found)
 
 
 def _fetched(future: Future[bytes]) -> IO[bytes]:

@@ -57,10 +57,15 @@ def _store(scheme: str, process: int) -> Any:
     try:
         return _OPENERS.get(scheme, functools.partial(_other, scheme))()
     except ImportError as error:
-        extra = f"'corolla[{EXTRAS[scheme]}]'" if scheme in EXTRAS else error.name or "its file system for fsspec"
+        extra = f"'corolla[{EXTRAS[scheme]}]'" if scheme in EXTRAS else "what fsspec wants for it"
         raise WishError(
             f"{scheme}:// wants {error.name or error}, which is not installed: pip install {extra}"
         ) from error
+
+
+def forget() -> None:
+    """Open every store anew at its next use: its address or credentials have changed."""
+    _store.cache_clear()
 
 
 def _gcs() -> Any:
@@ -101,9 +106,11 @@ def _time_limits() -> Any:
 def _other(scheme: str) -> Any:
     import fsspec
 
-    if scheme not in fsspec.available_protocols():
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ValueError as error:
         known = ", ".join(f"{name}://" for name in EXTRAS)
-        raise WishError(f"{scheme}:// is no place that Corolla knows: take {known}, or a folder")
+        raise WishError(f"{scheme}:// is no place that Corolla knows: take {known}, or a folder") from error
     return fsspec.filesystem(scheme, use_listings_cache=False)
 
 
@@ -217,5 +224,7 @@ def _of_network(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     text = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
