@@ -82,6 +82,25 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Fetch the competition's data from Kaggle, for which Kaggle wants credentials and its rules accepted."""
+
+    out: Positional[OnDisk | None] = None
+    """Folder to write, which must not hold anything yet; by default kagglehub's cache, where broken downloads go on."""
+    competition: Literal["tpu-getting-started", "flower-classification-with-tpus"] = "tpu-getting-started"
+    """The competition by its name in Kaggle's addresses; both have the same photos."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter
+        from corolla.fetch import fetch
+
+        with ConsoleReporter(_console()) as reporter:
+            found = fetch(self.out, self.competition, reporter)
+        print(found)
+        return 0
+
+
+@dataclass(frozen=True)
 class Check:
     """Read every record of a data set and report what is wrong, and where."""
 
@@ -290,7 +309,7 @@ class Export:
         return 0
 
 
-Command = Sample | Check | Train | Evaluate | Predict | Models | Plan | Export
+Command = Sample | Fetch | Check | Train | Evaluate | Predict | Models | Plan | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,6 @@ import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -173,7 +172,7 @@ def _explain(data: bytes, number: int, fault: str) -> str:
 
 def _opened(path: AnyPath, opened: Opener | None) -> IO[bytes]:
     try:
-        return (opened or partial(path.open, "rb"))()
+        return opened() if opened else path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}): check the path and its permissions") from error
 

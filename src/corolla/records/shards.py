@@ -14,7 +14,7 @@ from corolla import classes as flowers
 from corolla.errors import DataError
 from corolla.records.example import SchemaError, parse_example
 from corolla.records.framing import Record, RecordError, count_records, scan_records
-from corolla.storage import AnyPath, Opener, RemotePath, any_path, opened_ahead
+from corolla.storage import AnyPath, Opener, RemotePath, any_path, no_folder, opened_ahead
 from corolla.types import SPLITS, BadRecord, Example, OnBadRecord
 
 SUFFIXES = (".tfrec", ".tfrecord", ".tfrecords")
@@ -104,7 +104,7 @@ def data_folder(data: AnyPath | str, image_size: int | None = None) -> AnyPath:
     """Return the folder that holds the split folders: DATA itself, or its `tfrecords-jpeg-SxS` of the wanted size."""
     data = any_path(data)
     if not data.is_dir():
-        what = "is a file, wanted a folder" if data.exists() else "there is no such folder"
+        what = "is a file, wanted a folder" if data.exists() else no_folder(data)
         raise DataError(f"{data}: {what}: DATA is a folder that holds train/, val/ and test/")
     if any((data / split).is_dir() for split in SPLITS):
         return data

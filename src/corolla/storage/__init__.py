@@ -3,6 +3,15 @@
 Takes: what somebody wrote for a path. Gives: a place, which the rest of Corolla uses like a `pathlib.Path`.
 """
 
-from corolla.storage.paths import AnyPath, Opener, RemotePath, any_path, local_copy, opened_ahead, refuse_read_only
+from corolla.storage.paths import (
+    AnyPath,
+    Opener,
+    RemotePath,
+    any_path,
+    local_copy,
+    no_folder,
+    opened_ahead,
+    refuse_read_only,
+)
 
-__all__ = ["AnyPath", "Opener", "RemotePath", "any_path", "local_copy", "opened_ahead", "refuse_read_only"]
+__all__ = ["AnyPath", "Opener", "RemotePath", "any_path", "local_copy", "no_folder", "opened_ahead", "refuse_read_only"]

@@ -179,6 +179,13 @@ def refuse_read_only(out: AnyPath) -> None:
         raise WishError(f"{out} can only be read ({READ_ONLY[out.scheme]}): write to a folder, gs:// or s3:// instead")
 
 
+def no_folder(path: AnyPath) -> str:
+    """Why something is no folder though somebody says it is."""
+    if isinstance(path, RemotePath) and path.scheme in _HTTP:
+        return "the server shows no page of links there, by which alone a folder on the web is known"
+    return "there is no such folder"
+
+
 # ------------------------------------------------------------------------------------------------------------ ahead
 
 

@@ -40,7 +40,7 @@ CONNECT_SECONDS, SILENCE_SECONDS = 10, 30
 
 CONNECTIONS = 32
 
-_OWN = {"use_listings_cache": False, "skip_instance_cache": True}
+_OWN: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
 """To every file system: lists are asked for anew, and the object is ours alone, with our time limits."""
 
 
