@@ -28,6 +28,9 @@ READ_ONLY = {
 }
 """Schemes that are only read, and why."""
 
+WHOLE = ("hf",)
+"""Schemes whose file systems fetch more than the range asked for, and go on by themselves after a break."""
+
 _LOG_IN = {
     "gs": "log in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
     "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; FSSPEC_S3_ANON=true reads a public bucket",
