@@ -2,7 +2,7 @@
 
     python bench/remote.py ../shared/data/flowers104-224 [--delay 0.05]
 
-Wants `pip install -e '.[gcs,s3,http]' 'moto[server]' gcp-storage-emulator`. The servers run in this machine's cores, beside
+Wants gcsfs, s3fs, aiohttp, `moto[server]`, gcp-storage-emulator. The servers run on this machine's cores, beside
 the reader, and are no figure of any real store; --delay adds so many seconds to each answer, as a distant store would.
 """
 

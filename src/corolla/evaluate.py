@@ -8,7 +8,7 @@ from corolla.judge import Tta, judge
 from corolla.metrics import Scores
 from corolla.reporter import SILENT, Reporter
 from corolla.run import RunFolder
-from corolla.storage import AnyPath, refuse_read_only
+from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import OnBadRecord
 
 
@@ -24,7 +24,7 @@ def evaluate(
 
     Raises RunError (no such run, damaged weights, no room), DataError (broken data, or no labels).
     """
-    refuse_read_only(run)
+    refuse_unwritable(run)
     judged = judge(run, data, split, tta, on_bad_record, labels=True, reporter=reporter)
     assert judged.labels is not None
     folder = RunFolder(run)

@@ -21,7 +21,7 @@ from corolla.mesh import make_mesh
 from corolla.models.plain import plain
 from corolla.network import trained
 from corolla.run import RunFolder
-from corolla.storage import AnyPath, any_path, refuse_read_only
+from corolla.storage import AnyPath, any_path, refuse_unwritable
 
 Format = Literal["keras"]
 
@@ -50,7 +50,7 @@ def export(run: AnyPath | str, out: AnyPath | None = None, format: Format = "ker
     differs).
     """
     folder, path = RunFolder(run), out or any_path(run) / f"model.{format}"
-    refuse_read_only(path)
+    refuse_unwritable(path)
     if path.suffix != f".{format}":
         raise WishError(f"--out {path}: a file of --format {format} wants the ending .{format}")
     model = trained(folder, make_mesh(jax.devices("cpu")[:1]))  # in float32, whatever the run computed in

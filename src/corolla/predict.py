@@ -17,7 +17,7 @@ from corolla.errors import DataError, RunError, WishError
 from corolla.judge import Judged, Tta, judge
 from corolla.reporter import SILENT, Reporter
 from corolla.run import RunFolder
-from corolla.storage import AnyPath, refuse_read_only
+from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import OnBadRecord
 
 SAMPLE = "sample_submission.csv"
@@ -75,7 +75,7 @@ def _refuse_mixed(runs: Sequence[AnyPath]) -> None:
 
 def _refuse_folder(out: AnyPath) -> None:
     """Before minutes of work: can the result be written at all?"""
-    refuse_read_only(out)
+    refuse_unwritable(out)
     if out.is_dir():
         raise WishError(f"--out {out} is a folder: name a file, such as {out / 'submission.csv'}")
 

@@ -37,7 +37,7 @@ from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
 from corolla.run import RunFolder, environment, fingerprint
 from corolla.step import State
-from corolla.storage import AnyPath, refuse_read_only
+from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import Photos
 
 
@@ -55,7 +55,7 @@ def train(
     Raises DataError (broken data), WishError (settings that make no sense, or a folder that holds another run),
     RunError (no room; a loss that is no number) and InterruptedRunError (a signal came; the state is saved).
     """
-    refuse_read_only(out)
+    refuse_unwritable(out)
     if callbacks and settings.loop != "keras":
         raise WishError(f"--loop {settings.loop} calls no callbacks: callbacks want loop='keras'")
     if settings.loop == "jax" and not is_jax():

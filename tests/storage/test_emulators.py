@@ -256,6 +256,15 @@ def test_writing_is_whole_and_tried_again(bench):
     assert path.read_bytes() == content and path.stat().st_size == len(content)
 
 
+def test_a_bucket_that_is_not_there(bench):
+    if bench.folder:
+        pytest.skip("it is only read")
+    path = any_path(f"{bench.scheme}://no-such-bucket-here/file.bin")
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError, match="there is no such bucket"):
+        path.write_bytes(b"x")
+
+
 # ------------------------------------------------------------------------------------------------------------- runs
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from corolla.errors import WishError
-from corolla.storage import RemotePath, any_path, local_copy, opened_ahead, refuse_read_only
+from corolla.storage import RemotePath, any_path, local_copy, opened_ahead, refuse_unwritable
 from corolla.storage import paths as paths_module
 
 
@@ -53,12 +53,18 @@ def test_a_repository_is_the_highest_folder(repository):
 @pytest.mark.parametrize("url", ["https://host/run", "http://host/run", "hf://datasets/owner/name/run"])
 def test_what_is_only_read(url):
     with pytest.raises(WishError, match="can only be read"):
-        refuse_read_only(any_path(url))
+        refuse_unwritable(any_path(url))
 
 
-def test_what_can_be_written():
-    for path in ("gs://bucket/run", "s3://bucket/run", "runs/mine"):
-        refuse_read_only(any_path(path))
+def test_what_can_be_written(fake_store):
+    for path in ("fake://bucket/run", "runs/mine"):
+        refuse_unwritable(any_path(path))
+
+
+def test_a_store_that_refuses_is_known_before_the_work(fake_store):
+    fake_store.script.append(("info", "run", PermissionError("no")))
+    with pytest.raises(PermissionError, match="access refused"):
+        refuse_unwritable(any_path("fake://bucket/run"))
 
 
 @pytest.mark.parametrize("scheme", ["nope", "g-s"])

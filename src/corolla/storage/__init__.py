@@ -11,7 +11,16 @@ from corolla.storage.paths import (
     local_copy,
     no_folder,
     opened_ahead,
-    refuse_read_only,
+    refuse_unwritable,
 )
 
-__all__ = ["AnyPath", "Opener", "RemotePath", "any_path", "local_copy", "no_folder", "opened_ahead", "refuse_read_only"]
+__all__ = [
+    "AnyPath",
+    "Opener",
+    "RemotePath",
+    "any_path",
+    "local_copy",
+    "no_folder",
+    "opened_ahead",
+    "refuse_unwritable",
+]

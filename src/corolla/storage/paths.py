@@ -91,18 +91,21 @@ class RemotePath:
 
     def is_dir(self) -> bool:
         """Whether it is a folder: on a web server, a page of links."""
-        known = self._info()
-        if known is not None and self.scheme in _HTTP:
-            return known["type"] == "directory" or known.get("mimetype") == "text/html"
-        return known is not None and known["type"] == "directory"
+        return self._kind() == "directory"
 
     def is_file(self) -> bool:
         """Whether it is a file."""
-        return self._info() is not None and not self.is_dir()
+        return self._kind() == "file"
 
     def exists(self) -> bool:
         """Whether anything is there."""
-        return self._info() is not None
+        return self._kind() != ""
+
+    def _kind(self) -> str:
+        known = self._info()
+        if known is None:
+            return ""
+        return "directory" if self.scheme in _HTTP and known.get("mimetype") == "text/html" else known["type"]
 
     def stat(self) -> SimpleNamespace:
         """Its `st_size` [bytes], asked anew. Raises FileNotFoundError."""
@@ -173,10 +176,16 @@ def any_path(written: str | AnyPath) -> AnyPath:
     return RemotePath(scheme, parts)
 
 
-def refuse_read_only(out: AnyPath) -> None:
-    """Raise WishError where nothing can be written: before hours of work, not after."""
-    if isinstance(out, RemotePath) and out.scheme in READ_ONLY:
+def refuse_unwritable(out: AnyPath) -> None:
+    """Raise where nothing can be written, before hours of work: WishError for what is only read or wants an extra.
+
+    A store is asked whether it answers at all; raises OSError where it refuses (no credentials, no network).
+    """
+    if isinstance(out, Path):
+        return
+    if out.scheme in READ_ONLY:
         raise WishError(f"{out} can only be read ({READ_ONLY[out.scheme]}): write to a folder, gs:// or s3:// instead")
+    out.exists()
 
 
 def no_folder(path: AnyPath) -> str:

@@ -189,7 +189,10 @@ def write(scheme: str, url: str, content: bytes) -> None:
             raise ShortError(errno.EIO, f"{known.get('size')} of {len(content)} bytes arrived", url)
         _check(known, content, url)
 
-    patiently(scheme, url, put)
+    try:
+        patiently(scheme, url, put)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "there is no such bucket", url) from error
 
 
 def delete(scheme: str, url: str) -> None:
