@@ -2,7 +2,7 @@
 # make test   all checks and tests
 # make setup  only make and fill .venv
 # make plans  write the plans of TPUs that tests compare with anew
-# make test-extras   the tests that need TensorFlow and KerasHub, in a .venv-extras of their own
+# make test-extras   the tests that need TensorFlow, KerasHub, stores' clients and emulators, in a .venv-extras of their own
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -39,11 +39,13 @@ check: $(VENV)/dev.stamp
 test: check
 	$(BIN)/python -m pytest -n 2
 
-# the tests that `make test` skips for want of an extra: TensorFlow (several hundred MB), KerasHub, more weights
+# the tests that `make test` skips for want of an extra: TensorFlow (several hundred MB), KerasHub, more weights, the
+# clients of gs://, s3://, hf:// and https:// and what stands in for their servers on loopback, kagglehub
 test-extras:
 	$(PYTHON) -m venv $(VENV)-extras
-	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,hub,lite1,lite2]"
-	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --editable ".[dev,hub,lite1,lite2,remote]" "moto[server]>=5" "gcp-storage-emulator>=2024.8"
+	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py
 
 # the plans that tests compare with, written anew by the compiler of TPUs (half an hour)
 PLANS := tests/golden/plans

@@ -57,6 +57,24 @@ def tiny_data(tmp_path: Path) -> Path:
     return write_tiny(tmp_path / "tiny")
 
 
+@pytest.fixture
+def fake_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type:
+    """An empty store behind `fake://`, and hardly any patience: see `fake_store.FakeStore`."""
+    import fsspec
+
+    from corolla.storage import stores, transfers
+    from fake_store import FakeStore
+
+    fsspec.register_implementation("fake", FakeStore, clobber=True)
+    stores.forget()
+    root = tmp_path / "fake-store"
+    root.mkdir()
+    for name, value in (("root", root), ("script", []), ("calls", [])):
+        monkeypatch.setattr(FakeStore, name, value, raising=False)
+    monkeypatch.setattr(transfers, "PATIENCE", transfers.Patience(4, 0.001, 0.002, 5, 5))
+    return FakeStore
+
+
 @pytest.fixture(scope="session")
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set that is hard enough for scores to mean something (see `flow.write_flowers`)."""

@@ -12,6 +12,7 @@ from corolla.check import CheckReport, check, print_report
 from corolla.classes import NAMES
 from corolla.errors import DataError
 from corolla.images import load_split
+from corolla.records import shards as shards_module
 from corolla.records.shards import find_split
 from corolla.types import Example
 from tiny import TINY_CLASSES, example, jpeg, write_shard, write_tiny
@@ -155,14 +156,14 @@ def test_train_without_labels(tiny_data):
 
 
 def test_a_shard_that_cannot_be_read(tiny_data, monkeypatch):
-    real = check_module.read_shard
+    real = shards_module.read_shard
 
     def breaks(shard, **settings):
         if shard.path.name.startswith("01-32x32-12"):
             raise DataError(f"{shard.path}: cannot be read (Input/output error): check the disk")
-        return real(shard, **settings)
+        yield from real(shard, **settings)
 
-    monkeypatch.setattr(check_module, "read_shard", breaks)
+    monkeypatch.setattr(shards_module, "read_shard", breaks)
     report = check(tiny_data)
     assert reasons(report) == ["cannot be read (Input/output error): check the disk"]
     assert report.splits[0].records == 12 and len(report.splits) == 3

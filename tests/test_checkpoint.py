@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as st_numpy
 from corolla import checkpoint
 from corolla.checkpoint import ARRAYS, MANIFEST, META, load, load_newest, numbered, save, write_file
 from corolla.errors import RunError
+from corolla.storage import any_path
 
 ONE_LINE = r"\A[^\n]+\Z"
 dtypes = st.sampled_from([np.float32, np.int32, np.uint8, np.bool_, np.uint32])
@@ -343,3 +344,105 @@ def test_json_is_written_strictly_and_read_with_a_name_to_blame(tmp_path):
     for broken in (path, tmp_path / "missing.json", tmp_path):
         with pytest.raises(RunError, match=str(broken)):
             checkpoint.read_json(broken)
+
+
+# ---------------------------------------------------------------------------------------------------------- in a store
+
+
+@pytest.fixture
+def bucket(fake_store):
+    """A folder of an empty store, and the store."""
+    return any_path("fake://bucket/run"), fake_store
+
+
+def test_a_store_gives_back_what_it_was_given(bucket):
+    parent, _ = bucket
+    assert load_newest(parent, "step") == (None, [])
+    for number in (0, 3, 12, 100_000):
+        save_number(parent, number)
+    assert [path.name for path in numbered(parent, "step")] == ["step-00000012", "step-00100000"]
+    assert_holds(newest(parent), 100_000)
+    assert len(list(parent.iterdir())) == 2
+
+
+def test_a_run_in_a_store_that_turned_back(bucket):
+    parent, _ = bucket
+    for number in (8, 10, 1):
+        save_number(parent, number)
+    assert_holds(newest(parent), 1)
+    save(parent, "step", 1, {}, {"again": True}, keep=2)
+    assert newest(parent).meta == {"again": True}
+
+
+def test_what_a_kill_leaves_in_a_store_is_ignored_and_removed(bucket):
+    """The manifest comes last and goes first, so at every moment some checkpoint is whole."""
+    parent, store = bucket
+    save_number(parent, 1)
+    points = 0
+    while True:
+        save_number(parent, 2)
+        store.script.append(("pipe_file", "", SystemExit("killed")))
+        store.script[:-1] = [("pipe_file", "step", lambda done: done)] * points
+        try:
+            save_number(parent, 3)
+        except SystemExit:
+            assert_holds(newest(parent), 2)
+            save_number(parent, 4)
+            assert sorted(path.name for path in parent.iterdir()) == ["step-00000002", "step-00000004"]
+            points += 1
+        else:
+            break
+        finally:
+            store.script.clear()
+    assert points == 3
+
+
+@pytest.mark.parametrize("call", range(6))
+def test_a_kill_while_the_same_number_is_written_again(bucket, call):
+    parent, store = bucket
+    save_number(parent, 1)
+    save_number(parent, 2)
+    for method in ("rm_file", "pipe_file"):
+        store.script += [(method, "step-00000002", lambda done: done)] * (call % 3)
+        store.script += [(method, "step-00000002", SystemExit("killed"))] if (call < 3) == (method == "rm_file") else []
+    with suppress(SystemExit):
+        save_number(parent, 2)
+    store.script.clear()
+    saved, damaged = load_newest(parent, "step")
+    assert saved is not None and damaged == []
+    assert_holds(saved, saved.number)
+
+
+@pytest.mark.parametrize("error", [PermissionError("no"), ConnectionResetError(104, "reset")])
+@pytest.mark.parametrize("name", [ARRAYS, META, MANIFEST])
+def test_a_store_that_refuses_to_write(bucket, name, error):
+    parent, store = bucket
+    save_number(parent, 1)
+    store.script += [("pipe_file", name, error)] * 4
+    with pytest.raises(RunError, match=r"fake://bucket/run/step-00000002.* cannot be written \(.*nothing was lost"):
+        save_number(parent, 2)
+    store.script.clear()
+    assert_holds(newest(parent), 1)
+
+
+def test_a_store_that_does_not_answer_is_no_damaged_checkpoint(bucket):
+    """Else a run would turn back to an older checkpoint, or begin anew, for want of a network."""
+    parent, store = bucket
+    save_number(parent, 1)
+    save_number(parent, 2)
+    for method, part in (("cat_file", ARRAYS), ("cat_file", MANIFEST), ("info", "step-00000002"), ("ls", "run")):
+        store.script += [(method, part, ConnectionResetError(104, "reset"))] * 4
+        with pytest.raises((RunError, OSError), match="reset, 4 times"):
+            load_newest(parent, "step")
+        store.script.clear()
+    assert_holds(newest(parent), 2)
+
+
+def test_bit_rot_in_a_store(bucket):
+    parent, _ = bucket
+    save_number(parent, 1)
+    path = save_number(parent, 2) / ARRAYS
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    saved, (line,) = load_newest(parent, "step")
+    assert_holds(saved, 1)
+    assert str(path) in line

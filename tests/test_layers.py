@@ -12,7 +12,7 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors classes chips hlo backend interrupt reporter clock pace",
+    "types errors storage classes chips hlo backend interrupt reporter clock pace",
     "config compiled",
     "records",
     "images order",
@@ -25,12 +25,12 @@ LAYERS = (
     "journal judge console",
     "job",
     "loop fit",
-    "sample check train evaluate predict plan export",
+    "sample fetch check train evaluate predict plan export",
     "cli",
 )
 """Bottom to top; a module may import what stands in its own line or below."""
 
-VERBS = ("sample", "check", "train", "evaluate", "predict", "plan", "export")
+VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "plan", "export")
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 

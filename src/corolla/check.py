@@ -9,7 +9,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +19,8 @@ from corolla.classes import NAMES
 from corolla.errors import DataError
 from corolla.images import ImageError, Progress, decode, in_order, wrong_size
 from corolla.records.framing import CRC_IS_FAST, count_records
-from corolla.records.shards import Found, Shard, data_folder, list_shards, numbering_faults, read_shard
+from corolla.records.shards import Found, Shard, data_folder, list_shards, numbering_faults, read_shards
+from corolla.storage import AnyPath, RemotePath, any_path
 from corolla.types import SPLITS, BadRecord, Example, Split
 
 NEEDED: tuple[Split, ...] = ("train", "val")
@@ -99,8 +99,8 @@ class CheckReport:
     folder: the folder that was read, where DATA offers several image sizes.
     """
 
-    data: Path
-    folder: Path
+    data: AnyPath
+    folder: AnyPath
     splits: list[SplitReport] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
@@ -129,13 +129,13 @@ class CheckReport:
 # --------------------------------------------------------------------------------------------------------- checking
 
 
-def check(data: Path, image_size: int | None = None, progress: Progress | None = None) -> CheckReport:
+def check(data: AnyPath | str, image_size: int | None = None, progress: Progress | None = None) -> CheckReport:
     """Read, decode and compare every record of DATA (of the size that `find_split` would take).
 
     progress is called with (records done, records in all). Costs about as much as loading the data.
     Raises DataError where DATA is no folder or holds no split at all; every other fault goes into the report.
     """
-    report = CheckReport(data, data_folder(data, image_size))
+    report = CheckReport(any_path(data), data_folder(data, image_size))
     checker = _Checker(report, progress)
     checker.run()
     return report
@@ -169,8 +169,8 @@ class _Checker:
                 self.read(split, shards[split])
         self.conclude()
 
-    def problem(self, split: str, path: Path, reason: str, place: BadRecord | Found | None = None) -> None:
-        number, offset = (place.number, place.offset) if place else (None, None)
+    def problem(self, split: str, path: AnyPath, reason: str, item: BadRecord | Found | None = None) -> None:
+        number, offset = (item.number, item.offset) if item else (None, None)
         self.report.problems.append(Problem(split, str(path), number, offset, reason))
 
     def shards_of(self, split: Split) -> tuple[Shard, ...]:
@@ -187,7 +187,7 @@ class _Checker:
             self.problem(split, folder, fault.removeprefix(f"{folder}: "))
         return shards
 
-    def missing(self, split: Split, folder: Path) -> None:
+    def missing(self, split: Split, folder: AnyPath) -> None:
         if split in NEEDED:
             self.problem(split, folder, "this split is missing: training needs it")
         else:
@@ -199,17 +199,17 @@ class _Checker:
         summary = SplitReport(split, len(shards), declared)
         self.report.splits.append(summary)
         before = len(self.report.problems)
-        for shard in shards:
+        labels = "need" if split in NEEDED else "maybe"
+        for shard, items in zip(shards, read_shards(shards, labels=labels), strict=True):
             try:
-                self.read_shard(summary, shard)
+                self.read_shard(summary, items)
             except DataError as error:
                 self.problem(split, shard.path, _without_path(error, shard.path))
         summary.problems = len(self.report.problems) - before
         self.compare_names(summary, shards)
 
-    def read_shard(self, summary: SplitReport, shard: Shard) -> None:
-        labels = "need" if summary.split in NEEDED else "maybe"
-        for item in in_order(_inspect, read_shard(shard, labels=labels)):
+    def read_shard(self, summary: SplitReport, items: Iterator[Found | BadRecord]) -> None:
+        for item in in_order(_inspect, items):
             if isinstance(item, BadRecord):
                 self.problem(summary.split, item.path, item.reason, item)
             else:
@@ -283,13 +283,15 @@ def _digest(example: Example) -> bytes:
 
 
 def _count(shard: Shard) -> int:
+    if isinstance(shard.path, RemotePath):
+        return shard.count or 0  # to count is to fetch
     try:
         return count_records(shard.path)
     except DataError:
         return 0  # read again, and reported, when its turn comes
 
 
-def _without_path(error: DataError, path: Path) -> str:
+def _without_path(error: DataError, path: AnyPath) -> str:
     return str(error).removeprefix(f"{path}: ")
 
 
@@ -344,9 +346,8 @@ def _row(split: SplitReport) -> list[Text | str]:
     return [split.split, f"{split.shards}", f"{split.records:,}", declared, labelled, present, size, problems]
 
 
-def _problem_text(problem: Problem, folder: Path) -> str:
-    path = Path(problem.path)
-    where = path.relative_to(folder) if path.is_relative_to(folder) else path
+def _problem_text(problem: Problem, folder: AnyPath) -> str:
+    where = problem.path.removeprefix(f"{folder}/")
     record = "" if problem.number is None else f" record {problem.number} at byte {problem.offset}"
     return f"{where}{record}: {problem.reason}"
 

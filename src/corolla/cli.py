@@ -19,10 +19,33 @@ from rich.console import Console
 
 import corolla
 from corolla.config import HostsWish, OnBadRecord, PlanWish, TrainSettings
-from corolla.errors import CorollaError
+from corolla.errors import CorollaError, WishError
+from corolla.storage import AnyPath, any_path
 
 Positional = tyro.conf.Positional
 Flat = tyro.conf.OmitArgPrefixes
+
+
+def _local(written: str) -> Path:
+    path = any_path(written)
+    if not isinstance(path, Path):
+        raise WishError(f"{path}: this is written to a folder on the disk, and copied from there")
+    return path
+
+
+def _words(parse: Any) -> Any:
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: parse(words[0]),
+        is_instance=lambda value: isinstance(value, AnyPath),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+Anywhere = Annotated[AnyPath, _words(any_path)]
+"""A path on the disk, or gs://, s3://, hf://, https://."""
+OnDisk = Annotated[Path, _words(_local)]
 
 
 def _console() -> Console:
@@ -38,7 +61,7 @@ def _emit(data: Any) -> None:
 class Sample:
     """Render a small data set of 104 kinds of flowers, for trying everything without any data."""
 
-    out: Positional[Path]
+    out: Positional[OnDisk]
     """Folder to write; must not hold anything yet."""
     image_size: int = 224
     """Side of the images [px]."""
@@ -60,11 +83,30 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Fetch the competition's data from Kaggle, for which Kaggle wants credentials and its rules accepted."""
+
+    out: Positional[OnDisk | None] = None
+    """Folder to write, which must not hold anything yet; by default kagglehub's cache, where broken downloads go on."""
+    competition: Literal["tpu-getting-started", "flower-classification-with-tpus"] = "tpu-getting-started"
+    """The competition by its name in Kaggle's addresses; both have the same photos."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter
+        from corolla.fetch import fetch
+
+        with ConsoleReporter(_console()) as reporter:
+            found = fetch(self.out, self.competition, reporter)
+        print(found)
+        return 0
+
+
+@dataclass(frozen=True)
 class Check:
     """Read every record of a data set and report what is wrong, and where."""
 
-    data: Positional[Path]
-    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders."""
+    data: Positional[Anywhere]
+    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
     image_size: int | None = None
     """Side of the images [px], where the data come in several sizes."""
     json: bool = False
@@ -91,10 +133,11 @@ class Check:
 class Train:
     """Train a classifier: probe, then fine-tune. The same command resumes a run that was stopped."""
 
-    data: Positional[Path]
-    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders."""
-    out: Path | None = None
-    """Run folder; by default runs/ and a name made from data and settings, so the same command finds it again."""
+    data: Positional[Anywhere]
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
+    out: Anywhere | None = None
+    """Run folder, also gs:// or s3://; by default runs/ and a name made from data and settings, so that the same
+    command finds it again."""
     settings: Flat[TrainSettings] = field(default_factory=TrainSettings)
     json: bool = False
     """Print the scores as JSON."""
@@ -127,9 +170,9 @@ class Train:
 class Evaluate:
     """Score a run on a labelled split."""
 
-    run_folder: Annotated[Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+    run_folder: Annotated[Positional[Anywhere], tyro.conf.arg(name="run", metavar="RUN")]
     """Run folder."""
-    data: Path
+    data: Anywhere
     """Folder with the split."""
     split: Literal["train", "val", "test"] = "val"
     """Which split; it must have labels."""
@@ -165,11 +208,11 @@ class Evaluate:
 class Predict:
     """Write submission.csv: a label for every photo of the test split, by one run or the mean of several."""
 
-    runs: Annotated[Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")]
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
     """Run folders; several are averaged."""
-    data: Path
+    data: Anywhere
     """Folder with the split."""
-    out: Path = Path("submission.csv")
+    out: Anywhere = Path("submission.csv")
     """File to write."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
@@ -232,7 +275,7 @@ class Plan:
     """Say what a run needs and how fast it can be: on TPUs that are not there, or, measured, on the devices at hand."""
 
     wish: Flat[PlanWish] = field(default_factory=PlanWish)
-    out: Path | None = None
+    out: Anywhere | None = None
     """File to write the plan to as JSON."""
     fresh: bool = False
     """Plan anew, though a plan of the same wish was kept."""
@@ -260,11 +303,11 @@ class Plan:
 class Export:
     """Write a run's classifier as one file that plain Keras loads, without Corolla."""
 
-    run_folder: Annotated[Positional[Path], tyro.conf.arg(name="run", metavar="RUN")]
+    run_folder: Annotated[Positional[Anywhere], tyro.conf.arg(name="run", metavar="RUN")]
     """Run folder."""
     format: Literal["keras"] = "keras"
     """Kind of file."""
-    out: Path | None = None
+    out: Anywhere | None = None
     """File to write; by default model.keras in the run folder."""
     json: bool = False
     """Print a summary as JSON."""
@@ -282,7 +325,7 @@ class Export:
         return 0
 
 
-Command = Sample | Check | Train | Evaluate | Predict | Models | Plan | Export
+Command = Sample | Fetch | Check | Train | Evaluate | Predict | Models | Plan | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,7 +8,6 @@ and a distribution over several devices never meets a batch that it cannot divid
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from corolla.backend import keras
 from corolla.images import load_split as load_photos
 from corolla.order import EpochOrder, Lanes, epoch_order, sequential
 from corolla.records.shards import find_split
+from corolla.storage import AnyPath
 from corolla.types import OnBadRecord, Photos, Split
 
 Batch = tuple[Any, NDArray[np.int32], NDArray[np.float32]]
@@ -77,7 +77,7 @@ def _compiled(function: Look) -> Look:
 
 
 def load_split(
-    data: Path | str,
+    data: AnyPath | str,
     split: Split,
     *,
     image_size: int = 224,
@@ -95,7 +95,7 @@ def load_split(
     `augment.augment`. Raises DataError and WishError.
     """
     augmented = split == "train" if augmented is None else augmented
-    files = find_split(Path(data), split, image_size)
+    files = find_split(data, split, image_size)
     photos = load_photos(files, on_bad_record=on_bad_record, labels="maybe" if split == "test" else "need")
     if not augmented:
         return Dataset(photos, batch_size, _compiled(lambda images, draws: augment.resize(images, image_size)), None)

@@ -3,28 +3,28 @@
 Takes: a run folder, a data folder. Gives: `Scores`, also written to RUN/evaluation-SPLIT.json.
 """
 
-from pathlib import Path
-
 from corolla import hosts, metrics
 from corolla.judge import Tta, judge
 from corolla.metrics import Scores
 from corolla.reporter import SILENT, Reporter
 from corolla.run import RunFolder
+from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import OnBadRecord
 
 
 def evaluate(
-    run: Path,
-    data: Path,
+    run: AnyPath,
+    data: AnyPath,
     split: str = "val",
     tta: Tta = "none",
     on_bad_record: OnBadRecord = "fail",
     reporter: Reporter = SILENT,
-) -> tuple[Scores, Path]:
+) -> tuple[Scores, AnyPath]:
     """Score the best weights of `run` on a split of `data`; returns the scores and the file they went to.
 
     Raises RunError (no such run, damaged weights, no room), DataError (broken data, or no labels).
     """
+    refuse_unwritable(run)
     reporter = reporter if hosts.first() else SILENT
     judged = judge(run, data, split, tta, on_bad_record, labels=True, reporter=reporter)
     assert judged.labels is not None

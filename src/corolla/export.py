@@ -21,6 +21,7 @@ from corolla.mesh import make_mesh
 from corolla.models.plain import plain
 from corolla.network import trained
 from corolla.run import RunFolder
+from corolla.storage import AnyPath, any_path, refuse_unwritable
 
 Format = Literal["keras"]
 
@@ -35,12 +36,12 @@ TOLERANCE = 1e-3
 class Exported:
     """What was written: where, for how many classes, and the largest difference of a logit from the run's."""
 
-    path: Path
+    path: AnyPath
     classes: int
     difference: float
 
 
-def export(run: Path, out: Path | None = None, format: Format = "keras") -> Exported:
+def export(run: AnyPath | str, out: AnyPath | None = None, format: Format = "keras") -> Exported:
     """Write the best weights of a run as one `.keras` file that plain Keras loads.
 
     The model takes images float[b, s, s, 3] in 0..255 (scaling is inside) and gives logits float32[b, classes]. The
@@ -48,7 +49,8 @@ def export(run: Path, out: Path | None = None, format: Format = "keras") -> Expo
     out: by default RUN/model.keras. Raises WishError, and RunError (no such run, damaged weights, no room, a file that
     differs).
     """
-    folder, path = RunFolder(run), out or run / f"model.{format}"
+    folder, path = RunFolder(run), out or any_path(run) / f"model.{format}"
+    refuse_unwritable(path)
     if path.suffix != f".{format}":
         raise WishError(f"--out {path}: a file of --format {format} wants the ending .{format}")
     model = trained(folder, make_mesh(jax.devices("cpu")[:1]))  # in float32, whatever the run computed in

@@ -199,9 +199,19 @@ def several() -> bool:
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
+def count() -> int:
+    """Number of processes."""
+    return jax.process_count() if several() else 1
+
+
+def index() -> int:
+    """Which of them this is, from 0."""
+    return jax.process_index() if several() else 0
+
+
 def first() -> bool:
     """Whether this is process 0, which writes and speaks."""
-    return not several() or jax.process_index() == 0
+    return index() == 0
 
 
 # ------------------------------------------------------------------------------------------- speaking and hearing
@@ -275,7 +285,10 @@ def arrays_from_first(arrays: dict[str, NDArray]) -> dict[str, NDArray]:
 
 
 def together(work: Callable[[], T]) -> T:
-    """Call `work` on every process. Where one of them fails (CorollaError), all do, at once and with its line."""
+    """Call `work` on every process. Where one of them fails (CorollaError, OSError), all do, with its line.
+
+    An error of another kind ends that process, and the others when they miss it.
+    """
     if not several():
         return work()
     answer, error = _attempt(work)
@@ -290,6 +303,8 @@ def _attempt(work: Callable[[], T]) -> tuple[T | None, CorollaError | None]:
         return work(), None
     except CorollaError as error:
         return None, error
+    except OSError as error:
+        return None, RunError(f"{error.filename or 'the machine'}: {error.strerror or error}")
 
 
 def _told(error: CorollaError | None) -> dict[str, Any] | None:

@@ -25,8 +25,8 @@ from PIL import Image
 from corolla import classes as flowers
 from corolla.errors import DataError
 from corolla.records.example import JPEG_MAGIC, PNG_MAGIC
-from corolla.records.framing import RecordError, count_records
-from corolla.records.shards import WAY_OUT, Found, Labels, SplitFiles, read_split
+from corolla.records.framing import RecordError
+from corolla.records.shards import WAY_OUT, Found, Labels, SplitFiles, read_split, with_room
 from corolla.types import BadRecord, OnBadRecord, Photos
 
 MAX_PIXELS = 50_000_000
@@ -159,7 +159,7 @@ def load_split(
     bad record of the split; "skip" leaves it out and lists it in `Photos.bad`.
     Raises DataError where no record is left, where only some records have labels, or where memory does not suffice.
     """
-    room = sum(count_records(shard.path) for shard in files.shards)
+    files, room = with_room(files)
     canvas = _Canvas(room)
     kept: list[tuple[int, Found]] = []
     bad: list[BadRecord] = []
@@ -195,6 +195,10 @@ class _Canvas:
         """Give a record its row. Called in the order of the shards, by one thread."""
         if isinstance(item, BadRecord):
             return item
+        if self.used == self.room:  # only where remote names were believed, and lied
+            return item.bad(
+                f"the names of the shards declare {self.room} records in all, there are more: copy them again"
+            )
         if self.images is None:
             try:
                 self.images = self._array(item.example.image)

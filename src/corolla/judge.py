@@ -5,7 +5,6 @@ Gives: `Judged`: the photos' ids and labels, and float32[n, classes] probabiliti
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from corolla.resident import fits, make_feed
 from corolla.run import RunFolder
 from corolla.share import load_share
 from corolla.start import refuse_differences
+from corolla.storage import AnyPath
 from corolla.types import BadRecord, OnBadRecord
 
 Tta = Literal["none", "flip"]
@@ -34,7 +34,7 @@ VIEWS: dict[Tta, tuple[View, ...]] = {"none": ("plain",), "flip": ("plain", "mir
 class Judged:
     """What a run says of a split."""
 
-    folder: Path
+    folder: AnyPath
     """The folder that the split's shards lie in."""
     ids: list[str]
     labels: NDArray[np.int32] | None
@@ -43,7 +43,7 @@ class Judged:
 
 
 def judge(
-    run: Path, data: Path, split: str, tta: Tta, on_bad_record: OnBadRecord, labels: bool, reporter: Reporter
+    run: AnyPath, data: AnyPath, split: str, tta: Tta, on_bad_record: OnBadRecord, labels: bool, reporter: Reporter
 ) -> Judged:
     """Predict every photo of a split with a run's best weights.
 

@@ -8,7 +8,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from corolla.errors import DataError, RunError, WishError
 from corolla.judge import Judged, Tta, judge
 from corolla.reporter import SILENT, Reporter
 from corolla.run import RunFolder
+from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import OnBadRecord
 
 SAMPLE = "sample_submission.csv"
@@ -28,18 +28,18 @@ SAMPLE = "sample_submission.csv"
 class Submission:
     """What was written: the file, the ids in its order, their labels, and the mean probability of those labels."""
 
-    path: Path
+    path: AnyPath
     ids: list[str]
     labels: NDArray[np.int64]
     mean_confidence: float
-    checked_against: Path | None
+    checked_against: AnyPath | None
     skipped_records: int
 
 
 def predict(
-    runs: Sequence[Path],
-    data: Path,
-    out: Path,
+    runs: Sequence[AnyPath],
+    data: AnyPath,
+    out: AnyPath,
     split: str = "test",
     tta: Tta = "none",
     on_bad_record: OnBadRecord = "fail",
@@ -64,12 +64,12 @@ def predict(
     return Submission(out, ids, labels, float(probabilities.max(axis=1).mean()), sample, len(judged[0].bad))
 
 
-def _refuse_wishes(runs: Sequence[Path], out: Path) -> None:
+def _refuse_wishes(runs: Sequence[AnyPath], out: AnyPath) -> None:
     _refuse_mixed(runs)
     _refuse_folder(out)
 
 
-def _refuse_mixed(runs: Sequence[Path]) -> None:
+def _refuse_mixed(runs: Sequence[AnyPath]) -> None:
     """All runs must know the same labels under the same numbers."""
     if not runs:
         raise WishError("predict needs at least one run folder")
@@ -79,8 +79,9 @@ def _refuse_mixed(runs: Sequence[Path]) -> None:
             raise WishError(f"{run} and {runs[0]} were trained with other label names: they cannot be averaged")
 
 
-def _refuse_folder(out: Path) -> None:
+def _refuse_folder(out: AnyPath) -> None:
     """Before minutes of work: can the result be written at all?"""
+    refuse_unwritable(out)
     if out.is_dir():
         raise WishError(f"--out {out} is a folder: name a file, such as {out / 'submission.csv'}")
 
@@ -99,13 +100,13 @@ def _in_order(judged: Judged, ids: list[str]) -> NDArray[np.float32]:
     return judged.probabilities[[place[name] for name in ids]]
 
 
-def sample_submission(folder: Path) -> Path | None:
+def sample_submission(folder: AnyPath) -> AnyPath | None:
     """The sample_submission.csv that belongs to a split: beside it, or beside the folder that holds its sizes."""
     beside = (folder.parent / SAMPLE, folder.parent.parent / SAMPLE)
     return next((path for path in beside if path.is_file()), None)
 
 
-def _as_in_sample(sample: Path, ids: list[str], probabilities: NDArray) -> tuple[list[str], NDArray]:
+def _as_in_sample(sample: AnyPath, ids: list[str], probabilities: NDArray) -> tuple[list[str], NDArray]:
     """Bring the rows into the sample's order. Raises DataError naming the first id that only one of them has."""
     wanted = _read_ids(sample)
     odd = sorted(set(wanted) ^ set(ids))
@@ -116,11 +117,10 @@ def _as_in_sample(sample: Path, ids: list[str], probabilities: NDArray) -> tuple
     return wanted, probabilities[[place[name] for name in wanted]]
 
 
-def _read_ids(sample: Path) -> list[str]:
+def _read_ids(sample: AnyPath) -> list[str]:
     try:
-        with sample.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-            ids = [row["id"] for row in rows]
+        text = sample.read_bytes().decode("utf-8")
+        ids = [row["id"] for row in csv.DictReader(io.StringIO(text, newline=""))]
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise RunError(f"{sample} cannot be read: it should be a CSV with the header id,label") from error
     if len(set(ids)) != len(ids):

@@ -31,6 +31,7 @@ from corolla.checkpoint import Saved, read_json, write_file, write_json
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.models.registry import HUB
+from corolla.storage import AnyPath, any_path, local_copy
 from corolla.types import Photos
 
 KEPT = 2
@@ -42,10 +43,10 @@ PACKAGES = ("corolla", "jax", "jaxlib", "keras", "numpy", "scipy", "simplejpeg",
 
 
 class RunFolder:
-    """One run on disk. Creating the object touches nothing."""
+    """One run, on a disk or in a store. Creating the object touches nothing."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: AnyPath | str) -> None:
+        self.path = any_path(path)
 
     # -------------------------------------------------------------------------------------------- what was asked
 
@@ -113,7 +114,7 @@ class RunFolder:
     def model(self) -> str:
         """The name by which `models.registry` builds the run's model: of its own preset folder where it has one."""
         kept = self.path / PRESET
-        return f"{HUB}{kept}" if kept.is_dir() else self.settings().model
+        return f"{HUB}{local_copy(kept)}" if kept.is_dir() else self.settings().model
 
     def names(self) -> list[str]:
         """The label names, in label order."""
@@ -143,7 +144,7 @@ class RunFolder:
             raise RunError(f"{self.path} holds no weights yet: let `corolla train` finish its probe first")
         try:
             return checkpoint.load(folders[-1])
-        except RunError as error:
+        except checkpoint.DamagedError as error:
             raise RunError(f"{error}; train again into another --out, or copy the folder anew") from error
 
     def write_metrics(self, lines: list[dict[str, Any]]) -> None:
@@ -153,9 +154,9 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.path / "metrics.jsonl").read_text("utf-8").splitlines()]
 
-    def write_scores(self, scores: dict[str, Any], name: str = "scores.json") -> Path:
+    def write_scores(self, scores: dict[str, Any], name: str = "scores.json") -> AnyPath:
         """Write scores; `scores.json` marks the run as finished."""
         write_json(self.path / name, scores)
         return self.path / name
@@ -173,13 +174,13 @@ class RunFolder:
     def probabilities(self, name: str) -> NDArray[np.float32]:
         """The probabilities in `NAME.npz`: float32[n, classes]."""
         try:
-            with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
+            with (self.path / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return stored["probabilities"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise RunError(f"{self.path / name}.npz is missing or damaged: train again into another --out") from error
 
 
-def default_path(data: Path, settings: TrainSettings) -> Path:
+def default_path(data: AnyPath, settings: TrainSettings) -> Path:
     """Where a run goes that was given no folder: the same data and settings give the same name."""
     asked = {name: value for name, value in asdict(settings).items() if name not in config.FREE_ON_RESUME}
     told = hashlib.sha256(json.dumps([str(data.resolve()), asked], sort_keys=True).encode()).hexdigest()[:6]

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from corolla import hosts
 from corolla.errors import DataError
 from corolla.images import Progress, load_split
 from corolla.order import Lanes
-from corolla.records.framing import RecordError, count_records
-from corolla.records.shards import WAY_OUT, Found, Labels, Shard, SplitFiles, read_shard
+from corolla.records.framing import RecordError
+from corolla.records.shards import WAY_OUT, Found, Labels, Shard, SplitFiles, counted, read_shard
 from corolla.resident import own_records
+from corolla.storage import AnyPath
 from corolla.types import BadRecord, OnBadRecord, Photos
 
 
@@ -46,7 +46,7 @@ def load_share(
     options: dict[str, Any] = {"on_bad_record": on_bad_record, "labels": labels, "classes": classes}
     if not hosts.several():
         return load_split(files, progress=progress, **options)
-    counts = hosts.from_first(lambda: [count_records(shard.path) for shard in files.shards])
+    counts = hosts.together(lambda: _counts(files))
     expected = _shards_of(own_records(mesh, Lanes(max(sum(counts), 1), batch_size)), counts)
     read = {}
     hosts.together(lambda: read.update(_read(files, expected, progress, options)))
@@ -92,6 +92,13 @@ class _Part:
     ids: list[str]
     labels: NDArray[np.int32] | None
     bad: list[BadRecord]
+
+
+def _counts(files: SplitFiles) -> list[int]:
+    """How many records each shard holds at most; counting is shared out, for a remote shard may have to be fetched."""
+    own = {i: counted(shard)[1] for i, shard in enumerate(files.shards) if i % hosts.count() == hosts.index()}
+    told = [json.loads(one) for one in hosts.gather(json.dumps(own).encode())]
+    return [told[i % len(told)][str(i)] for i in range(len(files.shards))]
 
 
 def _shards_of(records: tuple[int, int], counts: list[int]) -> list[int]:
@@ -179,7 +186,7 @@ def _plain(part: _Part) -> dict[str, Any]:
     return {"ids": part.ids, "numbers": part.numbers, "labels": labels, "bad": bad, "side": part.images.shape[1:3]}
 
 
-def _labels(folder: Path, labels: list[int | None]) -> NDArray[np.int32] | None:
+def _labels(folder: AnyPath, labels: list[int | None]) -> NDArray[np.int32] | None:
     without = labels.count(None)
     if without and without < len(labels):
         fault = f"{without} of {len(labels)} records have no label"

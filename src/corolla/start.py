@@ -20,12 +20,13 @@ from corolla.backend import is_jax, keras
 from corolla.errors import WishError
 from corolla.records.shards import find_split
 from corolla.run import versions
+from corolla.storage import AnyPath
 
 LOOKED_AT_BYTES = 65_536
-"""Bytes at the start of each shard that are compared; the sizes of all are."""
+"""Bytes at the start of each shard on a disk that are compared, beside its size."""
 
 
-def refuse_differences(wishes: dict[str, Any], data: Path, splits: Iterable[str], image_size: int | None) -> None:
+def refuse_differences(wishes: dict[str, Any], data: AnyPath, splits: Iterable[str], image_size: int | None) -> None:
     """Refuse hosts that started with other wishes, other data or other code than process 0.
 
     Raises WishError, on all hosts, also for another backend than JAX; DataError where a split is missing.
@@ -53,13 +54,17 @@ def _difference(own: dict[str, Any], first: dict[str, Any]) -> str:
     return ""
 
 
-def _shards(data: Path, split: str, image_size: int | None) -> dict[str, Any]:
-    """Name, size and the checksum of the first bytes of each shard."""
-    found = {}
-    for shard in find_split(data, split, image_size).shards:
-        with shard.path.open("rb") as file:
-            found[shard.path.name] = [shard.path.stat().st_size, google_crc32c.value(file.read(LOOKED_AT_BYTES))]
-    return found
+def _shards(data: AnyPath, split: str, image_size: int | None) -> dict[str, Any]:
+    """Name and size of each shard; of those on a disk also the checksum of the first bytes."""
+    paths = [shard.path for shard in find_split(data, split, image_size).shards]
+    return {path.name: [path.stat().st_size, _first_bytes(path)] for path in paths}
+
+
+def _first_bytes(path: AnyPath) -> int | None:
+    if not isinstance(path, Path):  # it would be fetched whole
+        return None
+    with path.open("rb") as file:
+        return google_crc32c.value(file.read(LOOKED_AT_BYTES))
 
 
 def _code() -> dict[str, Any]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,12 +40,13 @@ from corolla.run import RunFolder, environment, fingerprint
 from corolla.share import digests, load_share
 from corolla.start import refuse_differences
 from corolla.step import State
+from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import Photos
 
 
 def train(
-    data: Path,
-    out: Path,
+    data: AnyPath,
+    out: AnyPath,
     settings: TrainSettings,
     reporter: Reporter = SILENT,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -61,6 +61,7 @@ def train(
     that started with other settings, data or code), RunError (no room; a loss that is no number) and
     InterruptedRunError (a signal came; the state is saved).
     """
+    refuse_unwritable(out)
     if callbacks and settings.loop != "keras":
         raise WishError(f"--loop {settings.loop} calls no callbacks: callbacks want loop='keras'")
     if settings.loop == "jax" and not is_jax():
@@ -74,7 +75,7 @@ def train(
 
 
 def _train(
-    data: Path,
+    data: AnyPath,
     folder: RunFolder,
     settings: TrainSettings,
     mesh: Mesh,
@@ -114,7 +115,7 @@ def _begin(folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], m
     return folder.scores() if folder.finished() else None
 
 
-def _read(data: Path, name: str, settings: TrainSettings, mesh: Mesh, reporter: Reporter) -> Photos:
+def _read(data: AnyPath, name: str, settings: TrainSettings, mesh: Mesh, reporter: Reporter) -> Photos:
     """Decode one split, or this host's share of it, with its progress shown."""
     files = hosts.together(lambda: find_split(data, name, settings.image_size))
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from corolla.storage import AnyPath
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -39,7 +40,7 @@ class Example:
 class BadRecord:
     """A record that could not be used: which file, its number in the file (from 0), the byte it starts at, and why."""
 
-    path: Path
+    path: AnyPath
     number: int
     offset: int
     reason: str
@@ -65,7 +66,7 @@ class Photos:
     ids: list[str]
     bad: list[BadRecord] = field(default_factory=list)
     first: int = 0
-    places: list[tuple[Path, int]] = field(default_factory=list)
+    places: list[tuple[AnyPath, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -15,10 +15,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import google_crc32c
 
 from corolla.errors import DataError, RunError
+from corolla.storage import AnyPath, Opener
 from corolla.types import BadRecord
 
 HEADER = struct.Struct("<QI")
@@ -81,7 +83,7 @@ def masked_crc(data: bytes) -> int:
 # ---------------------------------------------------------------------------------------------------------- reading
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: AnyPath) -> Iterator[Record]:
     """Yield every record of a file, or raise FramingError at the first that is not intact.
 
     Raises DataError where the file cannot be opened.
@@ -92,14 +94,15 @@ def read_records(path: Path) -> Iterator[Record]:
         yield item
 
 
-def scan_records(path: Path) -> Iterator[Record | BadRecord]:
+def scan_records(path: AnyPath, opened: Opener | None = None) -> Iterator[Record | BadRecord]:
     """Yield every record of a file, and a BadRecord in the place of each that is not intact.
 
+    opened: opens the file, where it is not to be opened by its path.
     After a wrong CRC of the data the next record follows. After a damaged length nothing says where the next record
     starts: that BadRecord is the last item and stands for the rest of the file. An empty file gives one BadRecord.
     Raises DataError where the file cannot be opened.
     """
-    data, gzip_fault = _contents(path)
+    data, gzip_fault = _contents(path, opened)
     number = offset = 0
     while offset < len(data):
         end, fault = _data_end(data, offset)
@@ -112,15 +115,16 @@ def scan_records(path: Path) -> Iterator[Record | BadRecord]:
         yield BadRecord(path, number, offset, gzip_fault or "the file is empty: download it again")
 
 
-def count_records(path: Path) -> int:
+def count_records(path: AnyPath, opened: Opener | None = None) -> int:
     """Return how many records the lengths in a file lead to, without reading the data or checking a CRC.
 
+    opened: as for `scan_records`. A remote file is fetched for it, whole.
     Never less than `scan_records` yields as intact, so that memory can be set aside before reading.
     """
-    with _opened(path) as file:
+    with _opened(path, opened) as file:
         if file.read(2) == GZIP_MAGIC:
-            return sum(isinstance(item, Record) for item in scan_records(path))
-        size, offset, number = os.fstat(file.fileno()).st_size, 0, 0
+            return sum(isinstance(item, Record) for item in scan_records(path, opened))
+        size, offset, number = file.seek(0, os.SEEK_END), 0, 0
         while offset + HEADER.size + FOOTER.size <= size:
             file.seek(offset)
             offset += HEADER.size + HEADER.unpack(file.read(HEADER.size))[0] + FOOTER.size
@@ -149,7 +153,7 @@ def _data_end(data: bytes, offset: int) -> tuple[int, str]:
     return offset + HEADER.size + length, ""
 
 
-def _checked(path: Path, data: bytes, number: int, offset: int, end: int) -> Record | BadRecord:
+def _checked(path: AnyPath, data: bytes, number: int, offset: int, end: int) -> Record | BadRecord:
     content = data[offset + HEADER.size : end]
     (stored,) = FOOTER.unpack_from(data, end)
     found = masked_crc(content)
@@ -166,17 +170,17 @@ def _explain(data: bytes, number: int, fault: str) -> str:
     return f"the file is not a TFRecord file but {kind}: download it again" if kind else fault
 
 
-def _opened(path: Path):
+def _opened(path: AnyPath, opened: Opener | None) -> IO[bytes]:
     try:
-        return path.open("rb")
+        return opened() if opened else path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror}): check the path and its permissions") from error
 
 
-def _contents(path: Path) -> tuple[bytes, str]:
+def _contents(path: AnyPath, opened: Opener | None) -> tuple[bytes, str]:
     """Return the file's bytes, unpacked, and "" or what is wrong with its gzip layer."""
     try:
-        with _opened(path) as file:
+        with _opened(path, opened) as file:
             data = file.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): check the disk, or copy the file again") from error

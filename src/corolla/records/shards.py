@@ -7,14 +7,14 @@ the shards, checked: framing, schema, labels, the count in the name, ids that oc
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from corolla import classes as flowers
 from corolla.errors import DataError
 from corolla.records.example import SchemaError, parse_example
-from corolla.records.framing import Record, RecordError, scan_records
+from corolla.records.framing import Record, RecordError, count_records, scan_records
+from corolla.storage import AnyPath, Opener, RemotePath, any_path, no_folder, opened_ahead
 from corolla.types import SPLITS, BadRecord, Example, OnBadRecord
 
 SUFFIXES = (".tfrec", ".tfrecord", ".tfrecords")
@@ -33,13 +33,17 @@ _TENSORFLOW_NAME = re.compile(r".*-(?P<number>\d+)-of-(?P<total>\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file: its path, and what its name says of it (None where it does not): number, count, total, image size."""
+    """One file: its path, and what its name says of it (None where it does not): number, count, total, image size.
 
-    path: Path
+    opened: opens it where its content is in memory already, fetched to know how many records there are.
+    """
+
+    path: AnyPath
     number: int | None = None
     count: int | None = None
     total: int | None = None
     image_size: int | None = None
+    opened: Opener | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class SplitFiles:
     """
 
     split: str
-    folder: Path
+    folder: AnyPath
     shards: tuple[Shard, ...]
     image_size: int | None
 
@@ -65,7 +69,7 @@ class SplitFiles:
 class Found:
     """An Example and the place it was read from."""
 
-    path: Path
+    path: AnyPath
     number: int
     offset: int
     example: Example
@@ -82,7 +86,7 @@ class MissingSplitError(DataError):
 # ---------------------------------------------------------------------------------------------------------- finding
 
 
-def find_split(data: Path, split: str, image_size: int | None = None) -> SplitFiles:
+def find_split(data: AnyPath | str, split: str, image_size: int | None = None) -> SplitFiles:
     """Return the files of a split.
 
     Where DATA offers several sizes, `image_size` takes the nearest (of two equally near, the larger); None takes the
@@ -96,10 +100,11 @@ def find_split(data: Path, split: str, image_size: int | None = None) -> SplitFi
     return SplitFiles(split, folder, shards, _image_size(folder, shards))
 
 
-def data_folder(data: Path, image_size: int | None = None) -> Path:
+def data_folder(data: AnyPath | str, image_size: int | None = None) -> AnyPath:
     """Return the folder that holds the split folders: DATA itself, or its `tfrecords-jpeg-SxS` of the wanted size."""
+    data = any_path(data)
     if not data.is_dir():
-        what = "is a file, wanted a folder" if data.exists() else "there is no such folder"
+        what = "is a file, wanted a folder" if data.exists() else no_folder(data)
         raise DataError(f"{data}: {what}: DATA is a folder that holds train/, val/ and test/")
     if any((data / split).is_dir() for split in SPLITS):
         return data
@@ -110,7 +115,7 @@ def data_folder(data: Path, image_size: int | None = None) -> Path:
     return sizes[_pick_size(list(sizes), image_size)]
 
 
-def split_folder(data: Path, split: str, image_size: int | None = None) -> Path:
+def split_folder(data: AnyPath | str, split: str, image_size: int | None = None) -> AnyPath:
     """Return the folder of a split; raises as `find_split` does, the shards aside."""
     parent = data_folder(data, image_size)
     folder = parent / split
@@ -120,7 +125,7 @@ def split_folder(data: Path, split: str, image_size: int | None = None) -> Path:
     return folder
 
 
-def list_shards(folder: Path) -> tuple[Shard, ...]:
+def list_shards(folder: AnyPath) -> tuple[Shard, ...]:
     """Return the shards of a folder in the order of their numbers, then names; raises DataError where there is none."""
     shards = [_named(path) for path in _shard_paths(folder)]
     if not shards:
@@ -128,7 +133,7 @@ def list_shards(folder: Path) -> tuple[Shard, ...]:
     return tuple(sorted(shards, key=lambda shard: (shard.number is None, shard.number or 0, shard.path.name)))
 
 
-def numbering_faults(folder: Path, shards: Sequence[Shard]) -> list[str]:
+def numbering_faults(folder: AnyPath, shards: Sequence[Shard]) -> list[str]:
     """Return one line for each fault that the shards' names give away: numbers missing, or taken twice.
 
     The loss of the last shard shows only in names that carry a total (`-00003-of-00016`).
@@ -150,12 +155,12 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(f"{number:02d}" for number in numbers[:8]) + more
 
 
-def _shard_paths(folder: Path) -> list[Path]:
+def _shard_paths(folder: AnyPath) -> list[AnyPath]:
     """Hidden files are left out: unfinished ones of our own, and the `._*` that some systems leave beside each file."""
     return [p for p in folder.iterdir() if p.suffix in SUFFIXES and not p.name.startswith(".") and p.is_file()]
 
 
-def _named(path: Path) -> Shard:
+def _named(path: AnyPath) -> Shard:
     if match := _COMPETITION_NAME.fullmatch(path.stem):
         return Shard(path, int(match["number"]), int(match["count"]), None, int(match["size"]))
     if match := _TENSORFLOW_NAME.fullmatch(path.stem):
@@ -169,7 +174,7 @@ def _pick_size(sizes: list[int], wish: int | None) -> int:
     return min(sizes, key=lambda size: (abs(size - wish), -size))
 
 
-def _image_size(folder: Path, shards: Sequence[Shard]) -> int | None:
+def _image_size(folder: AnyPath, shards: Sequence[Shard]) -> int | None:
     if match := _SIZE_FOLDER.fullmatch(folder.parent.name):
         return int(match[1])
     sizes = {shard.image_size for shard in shards}
@@ -177,6 +182,29 @@ def _image_size(folder: Path, shards: Sequence[Shard]) -> int | None:
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
+
+
+def with_room(files: SplitFiles) -> tuple[SplitFiles, int]:
+    """Return the files and how many records they hold at most, to set memory aside for.
+
+    On a disk the lengths inside are followed. Of a remote shard the name is believed (`read_shard` compares it later),
+    and where it does not say, the shard is fetched now and stays in memory with the files returned.
+    """
+    unnamed = opened_ahead([shard.path for shard in files.shards if _must_be_fetched(shard)])
+    found = [counted(shard, next(unnamed) if _must_be_fetched(shard) else None) for shard in files.shards]
+    return replace(files, shards=tuple(shard for shard, _ in found)), sum(room for _, room in found)
+
+
+def counted(shard: Shard, opened: Opener | None = None) -> tuple[Shard, int]:
+    """Return a shard and how many records it holds at most, as `with_room` does for all. opened: opens its content."""
+    shard = replace(shard, opened=opened) if opened else shard
+    if isinstance(shard.path, RemotePath) and shard.count is not None:
+        return shard, shard.count
+    return shard, count_records(shard.path, shard.opened)
+
+
+def _must_be_fetched(shard: Shard) -> bool:
+    return isinstance(shard.path, RemotePath) and shard.count is None and shard.opened is None
 
 
 def read_split(
@@ -193,18 +221,28 @@ def read_split(
     that stood in this split before, and (once a shard, at its end) a count that differs from the name's.
     """
     places: dict[str, str] = {}
-    for shard in files.shards:
-        for item in read_shard(shard, labels=labels, classes=classes):
+    for items in read_shards(files.shards, labels=labels, classes=classes):
+        for item in items:
             found = _refuse_twice(item, places) if isinstance(item, Found) else item
             if on_bad_record == "fail" and isinstance(found, BadRecord):
                 raise RecordError(found, WAY_OUT)
             yield found
 
 
+def read_shards(
+    shards: Sequence[Shard], *, labels: Labels = "maybe", classes: int = flowers.COUNT
+) -> Iterator[Iterator[Found | BadRecord]]:
+    """Yield the examples of one shard after the other, as `read_shard` does; remote ones are fetched a few ahead."""
+    unread = opened_ahead([shard.path for shard in shards if shard.opened is None])
+    for shard in shards:
+        opened = shard.opened or next(unread)
+        yield read_shard(replace(shard, opened=opened), labels=labels, classes=classes)
+
+
 def read_shard(shard: Shard, *, labels: Labels = "maybe", classes: int = flowers.COUNT) -> Iterator[Found | BadRecord]:
     """Yield every Example of one shard, or a BadRecord in its place; at the end one more where the count is wrong."""
     item = None
-    for item in scan_records(shard.path):
+    for item in scan_records(shard.path, shard.opened):
         yield _parsed(shard.path, item, labels, classes) if isinstance(item, Record) else item
     # A shard that ends in a broken frame is not short as well: one fault, one line.
     if isinstance(item, Record) and shard.count not in (None, item.number + 1):
@@ -214,7 +252,7 @@ def read_shard(shard: Shard, *, labels: Labels = "maybe", classes: int = flowers
         yield BadRecord(shard.path, item.number + 1, shard.path.stat().st_size, reason)
 
 
-def _parsed(path: Path, record: Record, labels: Labels, classes: int) -> Found | BadRecord:
+def _parsed(path: AnyPath, record: Record, labels: Labels, classes: int) -> Found | BadRecord:
     try:
         found = Found(path, record.number, record.offset, parse_example(record.data, classes=classes))
     except SchemaError as error:
