@@ -1,6 +1,7 @@
 """The settings, declared once: name, default, unit, meaning. The command line and the run folder derive from these.
 
-Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; `PlanWish`.
+Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; `PlanWish`;
+`DoctorWish`.
 Functions elsewhere take the settings they use, never the whole.
 """
 
@@ -151,3 +152,34 @@ class PlanWish:
     """Records of the training split; the competition's by default."""
     val_records: int = 3_712
     """Records of the validation split; the competition's by default."""
+
+
+@dataclass(frozen=True)
+class DoctorWish:
+    """What `corolla doctor` is asked: which run to foretell."""
+
+    model: str = "efficientnet_lite0"
+    """Backbone by name (`corolla models`), or hub:PRESET of KerasHub."""
+    image_size: int = 224
+    """Side of the square images that the model sees [px]; picks the nearest folder of the data."""
+    batch_size: int = 32
+    """Images a step, over all devices."""
+    epochs: int = 5
+    """Passes over the training split of the run that is foretold."""
+    train_blocks: int | None = None
+    """How many of the backbone's last blocks learn; as `corolla train` does by default."""
+    train_records: int = 12_753
+    """Where no data are given: records of the training split; the competition's by default."""
+    val_records: int = 3_712
+    """Where no data are given: records of the validation split; the competition's by default."""
+
+    def settings(self) -> TrainSettings:
+        """Those of the run; random weights, for they are as fast. Raises WishError for what is out of range."""
+        return TrainSettings(
+            model=self.model,
+            weights="none",
+            image_size=self.image_size,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            train_blocks=self.train_blocks,
+        )

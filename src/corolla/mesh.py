@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from corolla.memory import host_free_bytes
+
 DATA = "data"
 """Name of the one mesh axis."""
 
@@ -111,7 +113,7 @@ def compute_dtype(mesh: Mesh, precision: str) -> str:
 def free_bytes(mesh: Mesh) -> int:
     """Free memory [bytes] over all devices of the mesh; on CPU the free memory of the host, once."""
     if platform(mesh) == "cpu":
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return host_free_bytes()
     stats = mesh.devices.flat[0].memory_stats() or {}
     return mesh.size * max(stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0), 0)
 

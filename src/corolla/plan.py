@@ -21,22 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
-from corolla import classes, network, programs
+from corolla import classes, network, programs, trial
 from corolla.checkpoint import read_json, write_json
 from corolla.chips import Chip, chip_of
 from corolla.config import PlanWish, TrainSettings
 from corolla.errors import RunError, WishError
-from corolla.mesh import copied, describe, free_bytes, make_mesh, platform
-from corolla.order import Lanes, epoch_order
+from corolla.mesh import describe, free_bytes, make_mesh, platform
+from corolla.order import Lanes
 from corolla.programs import Reading
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import CHUNK_BYTES, RESIDENT_SHARE, ResidentFeed, chunk_steps
-from corolla.step import Learner, empty_sums
+from corolla.step import Learner
 from corolla.topology import topology
-from corolla.types import Photos
 
 IMAGES_A_CHIP = 128
 """Images a step and chip, where no batch size is wished."""
@@ -371,16 +369,5 @@ def _epoch(case: _Case, images_per_second: float | None) -> float | None:
 def _measure(case: _Case, program: Any) -> float:
     """Images a second of the training program, on invented pixels."""
     lanes = case.program_lanes()
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (lanes.n, case.side, case.side, 3), np.uint8)
-    labels = random.integers(0, classes.COUNT, lanes.n).astype(np.int32)
-    feed = ResidentFeed(case.mesh, lanes, Photos("train", images, labels, [str(i) for i in range(lanes.n)]))
-    feed.start(epoch_order(lanes, 0, 1))
-    part = feed.take(0, lanes.steps)
-    values = case.learner.initial_state(), empty_sums(case.learner.classes)
-    state, sums = jax.device_put(values, copied(case.mesh))
-    done, begin = 0, 0.0
-    while not begin or time.perf_counter() - begin < MEASURED_SECONDS:
-        state, sums = jax.block_until_ready(program(state, sums, part.pixels, part.steps, 0, part.last))
-        begin, done = begin or time.perf_counter(), done + part.last
-    return (done - part.last) * lanes.batch_size / (time.perf_counter() - begin)
+    feed = ResidentFeed(case.mesh, lanes, trial.invented(lanes, case.side))
+    return trial.training(case.learner, program, feed, MEASURED_SECONDS)
