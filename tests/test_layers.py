@@ -12,7 +12,7 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors classes chips hlo backend interrupt reporter clock pace memory installation",
+    "types errors classes chips hlo backend interrupt reporter clock pace memory installation largest",
     "config compiled",
     "records",
     "images order",

@@ -74,6 +74,38 @@ def test_a_plan_kept_is_not_made_again(tmp_path, monkeypatch, at_hand):
     assert len(keys | {planning._key(wish)}) == 4
 
 
+def test_the_largest_batch_is_searched_by_compiling(monkeypatch):
+    """On the devices at hand, pretending that they have little memory."""
+    real, recorder = planning._case, Recorder()
+    monkeypatch.setattr(planning, "_case", lambda *given: dataclasses.replace(real(*given), capacity=6_000_000))
+    monkeypatch.setattr(planning, "_measure", lambda *_: 1.0)
+    made = plan(dataclasses.replace(SMALL, search=True), recorder)
+    assert made.largest_batch_compiled and made.too_large_batch_size
+    assert 16 < made.largest_batch_size < made.too_large_batch_size <= made.largest_batch_size + 8 * made.devices
+    assert made.largest_batch_size % (8 * made.devices) == 0
+    for told in (
+        f"{made.largest_batch_size:,} images a step fit: ",
+        f"{made.too_large_batch_size:,} images a step do not",
+    ):
+        assert any(note.startswith(told) for note in recorder.notes)
+
+
+def test_a_compiler_that_refuses_is_believed(monkeypatch):
+    """It keeps a part of the memory to itself: by the sum of its parts, every batch would fit."""
+    real, recorder = planning._compile, Recorder()
+
+    def compile_or_refuse(case, lowered):
+        if case.settings.batch_size > 40:
+            raise planning._TooMuchError(case, case.settings.batch_size, 40.0)
+        return real(case, lowered)
+
+    monkeypatch.setattr(planning, "_compile", compile_or_refuse)
+    monkeypatch.setattr(planning, "_measure", lambda *_: 1.0)
+    made = plan(dataclasses.replace(SMALL, search=True), recorder)
+    assert 16 <= made.largest_batch_size <= 40 < made.too_large_batch_size
+    assert any(" do not fit: " in note for note in recorder.notes)
+
+
 # On chips that are not there --------------------------------------------------------------------------------------
 
 

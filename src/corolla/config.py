@@ -152,6 +152,8 @@ class PlanWish:
     """Records of the training split; the competition's by default."""
     val_records: int = 3_712
     """Records of the validation split; the competition's by default."""
+    search: bool = False
+    """Compile the train step for larger batches too, to find the largest that fits; takes a few times as long."""
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,18 @@ def _plan_needs(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         ("parameters", f"{plan['parameters'] / 1e6:.2f} M", f"compiled in {plan['compile_seconds']:.0f} s"),
         ("memory a chip", _gib(plan["hbm_bytes_per_chip"]), f"of {_gib(plan['hbm_capacity_bytes'])}: {parts}"),
-        ("largest batch", f"{plan['largest_batch_size']:,}", "images a step, by proportion"),
+        ("largest batch", *_plan_largest(plan)),
         ("an image", f"{plan['flops_per_image'] / 1e9:.2f} GFLOP", f"{plan['bytes_per_image'] / 1e6:.0f} MB of memory"),
         ("across chips", f"{sum(each['bytes'] for each in across) / 1e6:.1f} MB", f"a step: {kinds}"),
     ]
+
+
+def _plan_largest(plan: dict[str, Any]) -> tuple[str, str]:
+    size, too_large = f"{plan['largest_batch_size']:,}", plan["too_large_batch_size"]
+    if not plan["largest_batch_compiled"]:
+        return f"about {size}", "images a step, by proportion (--search compiles)"
+    beyond = "more were not tried" if too_large is None else f"{too_large:,} do not fit"
+    return size, f"images a step, compiled; {beyond}"
 
 
 def _plan_speeds(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
