@@ -118,7 +118,7 @@ def test_a_diagnosis_fits_a_narrow_terminal():
     assert "all labelled photos of the competition: 2.48 GB, streamed" in words
     assert "reading 4,600 images/s JPEGs 2 s" in words and "transfer 6.2 GB/s 0 s" in words
     assert "steps 38 images/s 32 a step 13:37 min ███████████" in words
-    assert "bottleneck steps, 78% of 17:22 min" in words and "verdict usable" in words
+    assert "bottleneck steps, 78% of 17:22 min" in words and "verdict usable, examined in 47 s" in words
 
 
 def test_a_diagnosis_of_what_does_not_work():

@@ -247,7 +247,7 @@ def test_the_command_line(flowers, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert max(map(len, lines)) <= 80 and len(lines) < 24
+    assert max(map(len, lines)) <= 80 and len(lines) < 28
     assert any(line.startswith("bottleneck") for line in lines) and any(line.startswith("change") for line in lines)
     stored = json.loads((tmp_path / "found.json").read_text())
     assert stored["usable"] and stored["vitals"]["train_records"] == 30 and stored["painted"] is False

@@ -166,17 +166,18 @@ def print_diagnosis(console: Console, found: dict[str, Any]) -> None:
         facts.add_row(Text(each["level"], style=style), Text(f"{each['what']}; change: {each['change']}"))
     console.print(facts)
     if found["vitals"]:
+        console.print()
         console.print(_rates(found, "█" if console.encoding.startswith("utf") else "#"))
+    console.print()
     end = _table()
     if found["bottleneck"]:
         total = sum(found["run"].values())
         share = f"{found['bottleneck']}, {found['run'][found['bottleneck']] / total:.0%} of {duration(total)}"
         end.add_row(Text("bottleneck", style="bold"), Text(share))
         end.add_row(Text("change", style="bold"), Text(found["change"]))
-    verdict = "usable" if found["usable"] else Text("not usable as it is", style="bold red")
-    end.add_row(Text("verdict", style="bold"), verdict)
+    verdict = Text("usable") if found["usable"] else Text("not usable as it is", style="bold red")
+    end.add_row(Text("verdict", style="bold"), verdict.append(f", examined in {found['seconds']:.0f} s", style="dim"))
     console.print(end)
-    console.print(f"examined in {found['seconds']:.0f} s", style="dim", highlight=False)
 
 
 def _table() -> Table:
