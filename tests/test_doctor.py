@@ -118,12 +118,12 @@ def test_wishes_and_data_that_are_not_there(flowers, tmp_path):
         (
             RuntimeError("jaxlib version 9 is newer\nthan jax"),
             "training fails here: RuntimeError: jaxlib version 9",
-            "pip",
+            "install corolla into",
         ),
         (
             RunError("KERAS_BACKEND=torch: torch is not installed"),
             "training fails here: RunError: KERAS_BACKEND",
-            "pip",
+            "install corolla into",
         ),
         (ValueError("RESOURCE_EXHAUSTED: 20G of 16G"), "the devices have not the memory for this", "a smaller"),
     ],
@@ -157,6 +157,8 @@ def test_findings_of_the_installation_are_passed_on(monkeypatch):
     monkeypatch.setattr(trial, "vitals", lambda *_: MEASURED)
     found = doctor(None, SMALL)
     assert finding in found.findings and found.requirements == 7 and not found.usable
+    monkeypatch.setattr(trial, "vitals", lambda *_: 1 / 0)
+    assert doctor(None, SMALL).findings[-1].change == "first the versions told above"
 
 
 # A run, foretold --------------------------------------------------------------------------------------------------
