@@ -89,11 +89,14 @@ def _refuse_kind(field: dataclasses.Field, value: Any) -> None:
         raise WishError(f"{_option(field.name)} is {value!r}; it must be {known}")
 
 
+MOST_IMAGES = 65_536
+"""The largest batch that can be wished."""
+
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("image_size", 16, 2048),
     ("epochs", 0, 10_000),
     ("minutes", 0.1, 100_000),
-    ("batch_size", 1, 65_536),
+    ("batch_size", 1, MOST_IMAGES),
     ("train_blocks", -1, 1000),
     ("learning_rate", 0, 1e12),
     ("warmup", 0, 1),

@@ -25,7 +25,7 @@ from corolla.reporter import SILENT, Reporter
 if TYPE_CHECKING:
     from corolla.trial import Vitals
 
-COMPETITION_RECORDS = 16_465
+COMPETITION_RECORDS = DoctorWish.train_records + DoctorWish.val_records
 """Labelled photos of the competition: training and validation."""
 
 COMPETITION_SIZES = (512, 331, 224, 192)

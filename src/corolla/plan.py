@@ -26,7 +26,7 @@ from jax.sharding import Mesh
 from corolla import classes, largest, network, programs, trial
 from corolla.checkpoint import read_json, write_json
 from corolla.chips import Chip, chip_of
-from corolla.config import PlanWish, TrainSettings
+from corolla.config import MOST_IMAGES, PlanWish, TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.mesh import describe, free_bytes, make_mesh, platform
 from corolla.order import Lanes
@@ -38,9 +38,6 @@ from corolla.topology import topology
 
 IMAGES_A_CHIP = 128
 """Images a step and chip, where no batch size is wished."""
-
-MOST_IMAGES = 65_536
-"""The largest batch that settings take."""
 
 MEASURED_STEPS = 8
 """Batches of invented pixels that a measurement holds, and goes through."""
