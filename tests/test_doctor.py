@@ -158,7 +158,7 @@ def test_findings_of_the_installation_are_passed_on(monkeypatch):
     found = doctor(None, SMALL)
     assert finding in found.findings and found.requirements == 7 and not found.usable
     monkeypatch.setattr(trial, "vitals", lambda *_: 1 / 0)
-    assert doctor(None, SMALL).findings[-1].change == "first the versions told above"
+    assert doctor(None, SMALL).findings[-1].change == "first what is told above"
 
 
 # A run, foretold --------------------------------------------------------------------------------------------------

@@ -244,7 +244,7 @@ class Plan:
 class Doctor:
     """Measure what this machine can do for a run, name what slows it down and what to change; in about a minute."""
 
-    data: Positional[Path | None] = None
+    data: Annotated[Positional[Path | None], tyro.conf.arg(metavar="[DATA]")] = None
     """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; without, photos are painted to be read."""
     wish: Flat[DoctorWish] = field(default_factory=DoctorWish)
     out: Path | None = None

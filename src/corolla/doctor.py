@@ -100,7 +100,8 @@ def doctor(data: Path | None, wish: DoctorWish, reporter: Reporter = SILENT) -> 
     except (DataError, WishError):
         raise
     except Exception as error:  # whatever a broken installation raises: that is what was asked
-        findings.append(_broken(error, any(" wants " in finding.what for finding in findings)))
+        told = any(finding.level == "broken" or " wants " in finding.what for finding in findings)
+        findings.append(_broken(error, told))
     if found:
         memory = _memory(found, wish)
         findings += [*installation.unseen_accelerator(there, found.platform), *faults(found, memory, data)]
@@ -131,13 +132,12 @@ def _measured(data: Path | None, wish: DoctorWish, reporter: Reporter) -> "Vital
     return trial.vitals(data, wish, reporter)
 
 
-def _broken(error: Exception, mismatched: bool) -> Finding:
-    """What the parts of a training raised. mismatched: whether versions that do not fit were told of before."""
+def _broken(error: Exception, told: bool) -> Finding:
+    """What the parts of a training raised. told: whether its cause may be one of the findings before."""
     text = " ".join(str(error).split())[:200]
     if "RESOURCE_EXHAUSTED" in text:
         return Finding("broken", f"the devices have not the memory for this: {text}", "a smaller --batch-size")
-    anew = "install corolla into an environment of its own"
-    change = "first the versions told above" if mismatched else anew
+    change = "first what is told above" if told else "install corolla into an environment of its own"
     return Finding("broken", f"training fails here: {type(error).__name__}: {text}", change)
 
 
