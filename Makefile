@@ -1,7 +1,7 @@
 # make run    the main job: train on DATA (or on a rendered sample), score, write submission.csv
 # make test   all checks and tests
 # make setup  only make and fill .venv
-# make plans  write the plans of TPUs that tests compare with anew
+# make plans  write the plans of TPUs that tests compare with anew (MODELS=, CHIPS= for some of them)
 # make test-extras   the tests that need TensorFlow, KerasHub, stores' clients and emulators, in a .venv-extras of their own
 PYTHON ?= python3
 VENV   := .venv
@@ -47,13 +47,15 @@ test-extras:
 	  --editable ".[dev,hub,lite1,lite2,remote]" "moto[server]>=5" "gcp-storage-emulator>=2024.8"
 	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py
 
-# the plans that tests compare with, written anew by the compiler of TPUs (half an hour)
-PLANS := tests/golden/plans
+# the plans that tests compare with, written anew by the compiler of TPUs (an hour on two quiet cores)
+PLANS  := tests/golden/plans
+MODELS ?= efficientnet_lite0 convnext_tiny
+CHIPS  ?= v3-8 v5e-8 v5e-256
 plans:
 	$(PYTHON) -m venv $(VENV)-plan
 	$(VENV)-plan/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,tpu-plan]"
 	mkdir -p $(PLANS)
-	for model in efficientnet_lite0 convnext_tiny; do for chips in v3-8 v5e-8 v5e-256; do \
+	for model in $(MODELS); do for chips in $(CHIPS); do \
 	  JAX_PLATFORMS=cpu $(VENV)-plan/bin/corolla plan --topology $$chips --model $$model --fresh \
 	    --out $(PLANS)/$$model-$$chips.json || exit 1; done; done
 

@@ -18,7 +18,7 @@ from tiny import example, write_shard
 
 pytestmark = pytest.mark.xdist_group("runs")
 
-VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict")
+VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "plan", "doctor")
 MICRO = options(PROBE)
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from corolla import console, metrics
-from corolla.console import ConsoleReporter, describe, duration, print_scores
+from corolla.console import ConsoleReporter, describe, duration, print_diagnosis, print_scores
 
 
 def screen(width: int = 100, terminal: bool = False) -> tuple[Console, StringIO]:
@@ -86,3 +86,53 @@ def test_scores_say_which_macro_f1_is_which_and_list_the_worst_first():
     assert accuracy.split() == ["accuracy", "0.5000", "6", "photos", "of", "val,", "2", "records", "skipped"]
     assert [row.split()[1] for row in rows] == ["iris", "lily", "rose", "poppy"]
     assert rows[-1].split()[2:] == ["0", "0", "0.000", "0.000", "0.000"]
+
+
+def diagnosis(**changes) -> dict:
+    """What `doctor` tells of a machine with two cores, as JSON."""
+    vitals = {
+        **{"devices": "2 CPU cores", "platform": "cpu", "backend": "jax", "data_size": 224, "photo_bytes": 15_400.0},
+        **{"train_records": 6211, "val_records": 1555, "reading": 4600.0, "transfer_bytes_per_second": 6.2e9},
+        **{"training": 38.0, "evaluation": 108.0, "train_compile_seconds": 14.0, "predict_compile_seconds": 4.0},
+    }
+    seconds = (1.7, 0.2, 22.0, 129.0, 817.0, 72.0)
+    run = dict(zip(("reading", "transfer", "compiling", "features", "steps", "evaluation"), seconds, strict=True))
+    memory = {"host": 20e9, "device": 20e9, "disk": 50e9, "pixels": 1.17e9, "resident": True}
+    return {
+        **{"usable": True, "findings": [], "requirements": 32, "versions": {"jax": "0.10.2", "libtpu": None}},
+        **{"image_size": 224, "batch_size": 32, "epochs": 5, "painted": False, "vitals": vitals, "run": run},
+        "memory": memory | {"competition_pixels": 2.48e9, "competition_resident": False},
+        **{"bottleneck": "steps", "change": "--train-blocks 4 (now 9 of 18), or a GPU", "seconds": 47.2},
+        **changes,
+    }
+
+
+def test_a_diagnosis_fits_a_narrow_terminal():
+    shown, out = screen(width=80)
+    print_diagnosis(shown, diagnosis())
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    words = [" ".join(line.split()) for line in text.splitlines()]
+    assert "devices 2 CPU cores, Keras on jax" in words
+    assert "versions jax 0.10.2; 32 of 32 requirements met" in words
+    assert "all labelled photos of the competition: 2.48 GB, streamed" in words
+    assert "reading 4,600 images/s JPEGs 2 s" in words and "transfer 6.2 GB/s 0 s" in words
+    assert "steps 38 images/s 32 a step 13:37 min ███████████" in words
+    assert "bottleneck steps, 78% of 17:22 min" in words and "verdict usable, examined in 47 s" in words
+
+
+def test_a_diagnosis_of_what_does_not_work():
+    shown, out = screen(width=80)
+    finding = {"level": "broken", "what": "training fails here: [jax]", "change": "pip install 'jax[cuda12]'"}
+    nothing = dict.fromkeys(("vitals", "memory", "run", "bottleneck", "change"))
+    print_diagnosis(shown, diagnosis(usable=False, findings=[finding], **nothing))
+    words = " ".join(out.getvalue().split())
+    assert "broken training fails here: [jax]; change: pip install 'jax[cuda12]' verdict not usable as it is" in words
+
+
+def test_steps_that_were_not_measured_are_left_out():
+    shown, out = screen(width=80)
+    found = diagnosis(run=None, bottleneck=None)
+    unmeasured = dict.fromkeys(("training", "evaluation", "train_compile_seconds", "predict_compile_seconds"))
+    print_diagnosis(shown, found | {"vitals": found["vitals"] | unmeasured})
+    assert "steps" not in out.getvalue() and "4,600 images/s" in out.getvalue()

@@ -244,6 +244,13 @@ def test_skip_leaves_bad_records_out_and_lists_them(damaged_data):
         np.testing.assert_array_equal(photos.images[row], decode(example(index).image))
 
 
+@pytest.mark.parametrize("most", [1, 13, 24, 100])
+def test_only_so_many_records_as_wished(tiny_data, most):
+    photos, whole = load(tiny_data, most=most), load(tiny_data)
+    assert photos.ids == whole.ids[:most] and photos.images.shape[0] == len(photos.ids) == min(most, 24)
+    np.testing.assert_array_equal(photos.images, whole.images[:most])
+
+
 def test_a_first_record_that_is_no_image_sets_no_size(tmp_path):
     write_shard(tmp_path / "train", 0, [Example("x", 0, b"\xff\xd8\xff junk"), example(1)])
     photos = load(tmp_path, on_bad_record="skip")

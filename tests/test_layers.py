@@ -12,7 +12,7 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors storage classes chips hlo backend interrupt reporter clock pace",
+    "types errors storage classes chips hlo backend interrupt reporter clock pace memory installation largest",
     "config compiled",
     "records",
     "images order",
@@ -22,15 +22,16 @@ LAYERS = (
     "step run",
     "resident inference network dataset share start",
     "programs",
+    "trial",
     "journal judge console",
     "job",
     "loop fit",
-    "sample fetch check train evaluate predict plan export",
+    "sample fetch check train evaluate predict plan doctor export",
     "cli",
 )
 """Bottom to top; a module may import what stands in its own line or below."""
 
-VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "plan", "export")
+VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "plan", "doctor", "export")
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 
@@ -148,7 +149,8 @@ def test_the_environment_is_left_alone():
     `models.registry` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
     somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name, `compiled` where the
     user's cache is, `hosts` whether a cluster has started several processes, `plan` whether somebody has told JAX its
-    platforms. `topology` keeps the compiler of TPUs from asking a network where it is, when a topology is asked for.
+    platforms, and `installation` all that `doctor` tells of them. `topology` keeps the compiler of TPUs from asking a
+    network where it is, when a topology is asked for.
     """
     touching = {
         name
@@ -157,4 +159,4 @@ def test_the_environment_is_left_alone():
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
     readers = {"backend", "cli", "compiled", "hosts", "mesh", "models.registry", "network", "plan", "sample.workers"}
-    assert touching <= readers | {"topology"}
+    assert touching <= readers | {"installation", "topology"}

@@ -32,7 +32,13 @@ class Chip:
 
 
 def _tpu(name: str, flops: float, gib: int, rate: float, link: float, cores: int, units: int, devices: int = 1) -> Chip:
-    """A TPU of `cores` TensorCores with `units` matrix units of 128 x 128 each."""
+    """A TPU of `cores` TensorCores with `units` matrix units of 128 x 128 each, as the compiler counts them.
+
+    v6e and TPU7x have two units of 256 x 256 a core, says Google, which is 8 of these. Their compiler schedules up to
+    456,000 and 423,000 operations a cycle of a 4096 x 4096 product (v5e: 127,000 of 131,072; v5p: 252,000 of 262,144;
+    libtpu 0.0.52), more than 8 units can do (262,144), so it counts 16. The clocks that follow, 1,751 and 2,200 MHz,
+    are those of its cycles, whether or not the chips' own.
+    """
     clock = flops * _T / (cores * units * 2 * 128 * 128)
     return Chip(name, flops * _T, gib * GIB, rate * _G, link * _G, devices, clock)
 
@@ -45,8 +51,8 @@ CHIPS = {
         _tpu("v4", 275, 32, 1200, 300, cores=2, units=4),
         _tpu("v5e", 197, 16, 819, 200, cores=1, units=4),
         _tpu("v5p", 459, 95, 2765, 600, cores=2, units=4),
-        Chip("v6e", 918 * _T, 32 * GIB, 1638 * _G, 400 * _G),
-        Chip("tpu7x", 2307 * _T, 192 * GIB, 7380 * _G, 600 * _G, 2),
+        _tpu("v6e", 918, 32, 1638, 400, cores=1, units=16),
+        _tpu("tpu7x", 2307, 192, 7380, 600, cores=2, units=16, devices=2),
         Chip("H100", 989 * _T, 80 * GIB, 3350 * _G, 450 * _G),
         Chip("H200", 989 * _T, 141 * GIB, 4800 * _G, 450 * _G),
         Chip("A100", 312 * _T, 80 * GIB, 2039 * _G, 300 * _G),

@@ -18,7 +18,7 @@ import tyro
 from rich.console import Console
 
 import corolla
-from corolla.config import HostsWish, OnBadRecord, PlanWish, TrainSettings
+from corolla.config import DoctorWish, HostsWish, OnBadRecord, PlanWish, TrainSettings
 from corolla.errors import CorollaError, WishError
 from corolla.storage import AnyPath, any_path
 
@@ -300,6 +300,34 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """Measure what this machine can do for a run, name what slows it down and what to change; in about a minute."""
+
+    data: Annotated[Positional[Anywhere | None], tyro.conf.arg(metavar="[DATA]")] = None
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; without, photos are painted to be read."""
+    wish: Flat[DoctorWish] = field(default_factory=DoctorWish)
+    out: Path | None = None
+    """File to write the diagnosis to as JSON."""
+    json: bool = False
+    """Print the diagnosis as JSON."""
+
+    def run(self) -> int:
+        from corolla.checkpoint import write_json
+        from corolla.console import ConsoleReporter, print_diagnosis
+        from corolla.doctor import doctor
+
+        with ConsoleReporter(_console()) as reporter:
+            found = doctor(self.data, self.wish, reporter).to_json()
+        if self.out:
+            write_json(self.out, found)
+        if self.json:
+            _emit(found)
+        else:
+            print_diagnosis(Console(), found)
+        return 0 if found["usable"] else 1
+
+
+@dataclass(frozen=True)
 class Export:
     """Write a run's classifier as one file that plain Keras loads, without Corolla."""
 
@@ -325,7 +353,7 @@ class Export:
         return 0
 
 
-Command = Sample | Fetch | Check | Train | Evaluate | Predict | Models | Plan | Export
+Command = Sample | Fetch | Check | Train | Evaluate | Predict | Models | Plan | Doctor | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """The settings, declared once: name, default, unit, meaning. The command line and the run folder derive from these.
 
-Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; `PlanWish`.
+Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; `PlanWish`;
+`DoctorWish`.
 Functions elsewhere take the settings they use, never the whole.
 """
 
@@ -88,11 +89,14 @@ def _refuse_kind(field: dataclasses.Field, value: Any) -> None:
         raise WishError(f"{_option(field.name)} is {value!r}; it must be {known}")
 
 
+MOST_IMAGES = 65_536
+"""The largest batch that can be wished."""
+
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("image_size", 16, 2048),
     ("epochs", 0, 10_000),
     ("minutes", 0.1, 100_000),
-    ("batch_size", 1, 65_536),
+    ("batch_size", 1, MOST_IMAGES),
     ("train_blocks", -1, 1000),
     ("learning_rate", 0, 1e12),
     ("warmup", 0, 1),
@@ -151,6 +155,8 @@ class PlanWish:
     """Records of the training split; the competition's by default."""
     val_records: int = 3_712
     """Records of the validation split; the competition's by default."""
+    search: bool = False
+    """Compile the train step for larger batches too, to find the largest that fits; takes a few times as long."""
 
 
 @dataclass(frozen=True)
@@ -167,3 +173,34 @@ class HostsWish:
     """Where no cluster tells: which of them this is, from 0."""
     heartbeat: int = 60
     """A process that has not been heard of for so long ends the run [s]."""
+
+
+@dataclass(frozen=True)
+class DoctorWish:
+    """What `corolla doctor` is asked: which run to foretell."""
+
+    model: str = "efficientnet_lite0"
+    """Backbone by name (`corolla models`), or hub:PRESET of KerasHub."""
+    image_size: int = 224
+    """Side of the square images that the model sees [px]; picks the nearest folder of the data."""
+    batch_size: int = 32
+    """Images a step, over all devices."""
+    epochs: int = 5
+    """Passes over the training split of the run that is foretold."""
+    train_blocks: int | None = None
+    """How many of the backbone's last blocks learn; as `corolla train` does by default."""
+    train_records: int = 12_753
+    """Where no data are given: records of the training split; the competition's by default."""
+    val_records: int = 3_712
+    """Where no data are given: records of the validation split; the competition's by default."""
+
+    def settings(self) -> TrainSettings:
+        """Those of the run; random weights, for they are as fast. Raises WishError for what is out of range."""
+        return TrainSettings(
+            model=self.model,
+            weights="none",
+            image_size=self.image_size,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            train_blocks=self.train_blocks,
+        )

@@ -4,11 +4,13 @@ Takes: figures from the verbs. Gives: text through rich. In a pipe or a log file
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from corolla.metrics import ClassScore, Scores
 from corolla.models.registry import Facts
@@ -113,10 +115,18 @@ def _plan_needs(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         ("parameters", f"{plan['parameters'] / 1e6:.2f} M", f"compiled in {plan['compile_seconds']:.0f} s"),
         ("memory a chip", _gib(plan["hbm_bytes_per_chip"]), f"of {_gib(plan['hbm_capacity_bytes'])}: {parts}"),
-        ("largest batch", f"{plan['largest_batch_size']:,}", "images a step, by proportion"),
+        ("largest batch", *_plan_largest(plan)),
         ("an image", f"{plan['flops_per_image'] / 1e9:.2f} GFLOP", f"{plan['bytes_per_image'] / 1e6:.0f} MB of memory"),
         ("across chips", f"{sum(each['bytes'] for each in across) / 1e6:.1f} MB", f"a step: {kinds}"),
     ]
+
+
+def _plan_largest(plan: dict[str, Any]) -> tuple[str, str]:
+    size, too_large = f"{plan['largest_batch_size']:,}", plan["too_large_batch_size"]
+    if not plan["largest_batch_compiled"]:
+        return f"about {size}", "images a step, by proportion (--search compiles)"
+    beyond = "more were not tried" if too_large is None else f"{too_large:,} do not fit"
+    return size, f"images a step, compiled; {beyond}"
 
 
 def _plan_speeds(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -141,6 +151,95 @@ def _plan_speeds(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
         *row("evaluation, bound", judged["images_per_second_bound"], f"kept by {judged['bound_by']}"),
         *row("evaluation, compiler's estimate", judged["images_per_second_estimate"], ""),
     ]
+
+
+# The doctor -------------------------------------------------------------------------------------------------------
+
+
+def print_diagnosis(console: Console, found: dict[str, Any]) -> None:
+    """What the doctor found: what is here, what was measured, how long a run takes, and what to change."""
+    facts = _table()
+    for name, text in _diagnosis_facts(found):
+        facts.add_row(Text(name, style="bold"), Text(text))
+    for each in found["findings"]:
+        style = {"broken": "bold red", "warning": "bold yellow"}[each["level"]]
+        facts.add_row(Text(each["level"], style=style), Text(f"{each['what']}; change: {each['change']}"))
+    console.print(facts)
+    if found["vitals"]:
+        console.print()
+        console.print(_rates(found, "█" if console.encoding.startswith("utf") else "#"))
+    console.print()
+    end = _table()
+    if found["bottleneck"]:
+        total = sum(found["run"].values())
+        share = f"{found['bottleneck']}, {found['run'][found['bottleneck']] / total:.0%} of {duration(total)}"
+        end.add_row(Text("bottleneck", style="bold"), Text(share))
+        end.add_row(Text("change", style="bold"), Text(found["change"]))
+    verdict = Text("usable") if found["usable"] else Text("not usable as it is", style="bold red")
+    end.add_row(Text("verdict", style="bold"), verdict.append(f", examined in {found['seconds']:.0f} s", style="dim"))
+    console.print(end)
+
+
+def _table() -> Table:
+    """Names on the left, texts that are wrapped beside them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=10, no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _diagnosis_facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    seen, memory = found["vitals"], found["memory"]
+    if seen:
+        yield "devices", f"{seen['devices']}, Keras on {seen['backend']}"
+    installed = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    unmet = sum(1 for each in found["findings"] if " wants " in each["what"])
+    fits = f"{found['requirements'] - unmet} of {found['requirements']} requirements met"
+    yield "versions", f"{installed}; {fits}"
+    if not memory:
+        return
+    device = "" if seen["platform"] == "cpu" else f"{memory['device'] / 1e9:.1f} GB on the devices, "
+    yield (
+        "free",
+        f"{device}{memory['host'] / 1e9:.1f} GB of host memory, {memory['disk'] / 1e9:.0f} GB on the disk here",
+    )
+    photos = f"{seen['train_records'] + seen['val_records']:,} photos of {seen['data_size']} px"
+    yield "pixels", f"{photos}: {_pixels(memory, '')}"
+    if memory["pixels"] != memory["competition_pixels"]:
+        yield "", f"all labelled photos of the competition: {_pixels(memory, 'competition_')}"
+
+
+def _pixels(memory: dict[str, Any], which: str) -> str:
+    kept = "resident" if memory[f"{which}resident"] else "streamed"
+    return f"{memory[f'{which}pixels'] / 1e9:.2f} GB, {kept}"
+
+
+def _rates(found: dict[str, Any], bar: str) -> Table:
+    """What was measured, and what a run takes of each stage, with a bar for its share."""
+    seen, run = found["vitals"], found["run"] or {}
+    compiling = (seen["train_compile_seconds"] or 0) + (seen["predict_compile_seconds"] or 0)
+    rows = (
+        ("reading", seen["reading"], "images/s", "painted JPEGs" if found["painted"] else "JPEGs"),
+        ("transfer", seen["transfer_bytes_per_second"] / 1e9, "GB/s", ""),
+        ("compiling", compiling or None, "s", "training, prediction"),
+        ("features", seen["evaluation"], "images/s", "frozen backbone"),
+        ("steps", seen["training"], "images/s", f"{found['batch_size']} a step"),
+        ("evaluation", seen["evaluation"], "images/s", ""),
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("", width=10, no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("")
+    table.add_column(f"{found['epochs']} epochs", justify="right", no_wrap=True)
+    table.add_column("")
+    for stage, rate, unit, note in rows:
+        if rate is None:
+            continue
+        share = run[stage] / sum(run.values()) if run else 0.0
+        figure = f"{rate:,.0f} {unit}" if rate >= 20 else f"{rate:.2g} {unit}"
+        taken = duration(run[stage]) if run else ""
+        table.add_row(stage, figure, Text(note, style="dim"), taken, bar * round(14 * share))
+    return table
 
 
 def _gib(size: float) -> str:

@@ -15,6 +15,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -151,19 +152,22 @@ def load_split(
     labels: Labels = "need",
     classes: int = flowers.COUNT,
     progress: Progress | None = None,
+    most: int | None = None,
 ) -> Photos:
     """Read, check and decode a split into one array, uint8[n, h, w, 3], in the order of its shards.
 
     All images must have the size of the first. labels: "need" makes a record without a label a bad one; "maybe" gives
     labels where every record has one and None where none has. on_bad_record: "fail" raises RecordError at the first
-    bad record of the split; "skip" leaves it out and lists it in `Photos.bad`.
+    bad record of the split; "skip" leaves it out and lists it in `Photos.bad`. most: stop after so many records.
     Raises DataError where no record is left, where only some records have labels, or where memory does not suffice.
     """
     files, room = with_room(files)
+    room = room if most is None else min(room, most)
     canvas = _Canvas(room)
     kept: list[tuple[int, Found]] = []
     bad: list[BadRecord] = []
-    items = map(canvas.place, read_split(files, on_bad_record="skip", labels=labels, classes=classes))
+    read = read_split(files, on_bad_record="skip", labels=labels, classes=classes)
+    items = map(canvas.place, islice(read, most))
     for done, item in enumerate(in_order(canvas.paint, items), 1):
         if isinstance(item, BadRecord):
             if on_bad_record == "fail":

@@ -18,6 +18,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from corolla.memory import host_free_bytes
+
 DATA = "data"
 """Name of the one mesh axis."""
 
@@ -142,7 +144,7 @@ def compute_dtype(mesh: Mesh, precision: str) -> str:
 def free_bytes(mesh: Mesh) -> int:
     """Free memory [bytes] over all devices of the mesh, were they all like this process's; on CPU that of the hosts."""
     if platform(mesh) == "cpu":
-        return jax.process_count() * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return jax.process_count() * host_free_bytes()
     stats = mesh.local_devices[0].memory_stats() or {}
     return mesh.size * max(stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0), 0)
 

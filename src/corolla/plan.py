@@ -21,22 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
-from corolla import classes, network, programs
+from corolla import classes, largest, network, programs, trial
 from corolla.checkpoint import read_json, write_json
 from corolla.chips import Chip, chip_of
-from corolla.config import PlanWish, TrainSettings
+from corolla.config import MOST_IMAGES, PlanWish, TrainSettings
 from corolla.errors import RunError, WishError
-from corolla.mesh import copied, describe, free_bytes, make_mesh, platform
-from corolla.order import Lanes, epoch_order
+from corolla.mesh import describe, free_bytes, make_mesh, platform
+from corolla.order import Lanes
 from corolla.programs import Reading
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import CHUNK_BYTES, RESIDENT_SHARE, ResidentFeed, chunk_steps
-from corolla.step import Learner, empty_sums
+from corolla.step import Learner
 from corolla.topology import topology
-from corolla.types import Photos
 
 IMAGES_A_CHIP = 128
 """Images a step and chip, where no batch size is wished."""
@@ -99,6 +97,10 @@ class Plan:
     compile_seconds: float
     versions: dict[str, str | None]
     images_per_second_measured: float | None = None
+    largest_batch_compiled: bool = False
+    """Whether the largest batch was compiled and fits, or follows by proportion from the one that was planned."""
+    too_large_batch_size: int | None = None
+    """The smallest batch known not to fit."""
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -207,6 +209,8 @@ def _plan(wish: PlanWish, mesh: Mesh, chip: Chip | None, reporter: Reporter) -> 
     seconds = time.perf_counter() - begin
     training, judging = map(programs.read, compiled)
     made = _describe(wish, case, training, judging, seconds)
+    if wish.search:
+        made = _with_largest(made, wish, case, training, reporter)
     if case.there:
         reporter.note("measuring")
         made = dataclasses.replace(made, images_per_second_measured=_measure(case, compiled[0]))
@@ -234,17 +238,33 @@ def _case(wish: PlanWish, mesh: Mesh, chip: Chip | None) -> _Case:
     return _Case(network.learner_of(settings, model), settings, mesh, chip, side, lanes, resident, capacity)
 
 
+def _lower_training(case: _Case) -> Any:
+    return programs.lower_training(case.learner, case.mesh, case.program_lanes(), case.side)
+
+
 def _lower(case: _Case) -> list[Any]:
     """Training and evaluation."""
-    training, batch = case.program_lanes(), case.settings.batch_size
+    batch = case.settings.batch_size
     judged = Lanes(max(2_048 // batch, 2) * batch, batch)  # of a single step XLA would make no loop to be read
     return [
-        programs.lower_training(case.learner, case.mesh, training, case.side),
+        _lower_training(case),
         programs.lower_prediction(case.learner, case.mesh, judged, case.side),
     ]
 
 
 _TOO_MUCH = re.compile(r"\(([\d.]+)G\) exceeds available HBM \(([\d.]+)G\)|Used ([\d.]+)G of ([\d.]+)G hbm")
+
+
+class _TooMuchError(WishError):
+    """The compiler says that a program needs more memory than there is. used, there: GiB of one device."""
+
+    def __init__(self, case: _Case, used: float, there: float) -> None:
+        images = max(int(case.images_a_device * there / used), 1)
+        super().__init__(
+            f"--batch-size {case.settings.batch_size} does not fit: a device needs {used:g} GiB of {there:g} GiB; "
+            f"try --batch-size {images * case.mesh.size}"
+        )
+        self.used, self.there = used, there
 
 
 def _compile(case: _Case, lowered: list[Any]) -> list[Any]:
@@ -258,11 +278,7 @@ def _compile(case: _Case, lowered: list[Any]) -> list[Any]:
             if needs is None:
                 raise RunError(f"{describe(case.mesh)}: the compiler failed: {text[:500]}") from error
             used, there = (float(number) for number in needs.groups() if number)
-            images = max(int(case.images_a_device * there / used), 1)
-            raise WishError(
-                f"--batch-size {case.settings.batch_size} does not fit: a device needs {used:g} GiB of {there:g} GiB; "
-                f"try --batch-size {images * case.mesh.size}"
-            ) from error
+            raise _TooMuchError(case, used, there) from error
 
 
 def _describe(wish: PlanWish, case: _Case, training: Reading, judging: Reading, seconds: float) -> Plan:
@@ -360,6 +376,35 @@ def _largest_batch(case: _Case, parts: dict[str, int]) -> int:
     return max(images, 0) * case.mesh.size
 
 
+def _with_largest(made: Plan, wish: PlanWish, case: _Case, training: Reading, reporter: Reporter) -> Plan:
+    """Compile the train step for other batches, until one fits and one a little larger does not."""
+
+    def needed(images: int) -> float:
+        batch = images * case.mesh.size
+        settings, lanes = dataclasses.replace(case.settings, batch_size=batch), Lanes(wish.train_records, batch)
+        other = dataclasses.replace(case, settings=settings, lanes=lanes)
+        try:
+            (compiled,) = _compile(other, [_lower_training(other)])
+            size = float(sum(_memory(wish, other, programs.read(compiled)).values()))
+        except _TooMuchError as error:  # the compiler keeps a part of the memory to itself
+            size = max(error.used * 2**30, other.capacity + 1.0)
+        fits = "fit" if size <= other.capacity else "do not fit"
+        reporter.note(
+            f"{batch:,} images a step {fits}: {size / 2**30:.2f} of {other.capacity / 2**30:.2f} GiB a device"
+        )
+        return size
+
+    known = float(sum(_memory(wish, case, training).values()))
+    found = largest.search(needed, case.capacity, case.images_a_device, known, MOST_IMAGES // case.mesh.size)
+    size = case.mesh.size
+    return dataclasses.replace(
+        made,
+        largest_batch_size=found.fits * size,
+        largest_batch_compiled=True,
+        too_large_batch_size=None if found.too_many is None else found.too_many * size,
+    )
+
+
 def _epoch(case: _Case, images_per_second: float | None) -> float | None:
     """Seconds for an epoch's steps; the last one's empty places take their time too."""
     return None if images_per_second is None else case.lanes.steps * case.lanes.batch_size / images_per_second
@@ -371,16 +416,5 @@ def _epoch(case: _Case, images_per_second: float | None) -> float | None:
 def _measure(case: _Case, program: Any) -> float:
     """Images a second of the training program, on invented pixels."""
     lanes = case.program_lanes()
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (lanes.n, case.side, case.side, 3), np.uint8)
-    labels = random.integers(0, classes.COUNT, lanes.n).astype(np.int32)
-    feed = ResidentFeed(case.mesh, lanes, Photos("train", images, labels, [str(i) for i in range(lanes.n)]))
-    feed.start(epoch_order(lanes, 0, 1))
-    part = feed.take(0, lanes.steps)
-    values = case.learner.initial_state(), empty_sums(case.learner.classes)
-    state, sums = jax.device_put(values, copied(case.mesh))
-    done, begin = 0, 0.0
-    while not begin or time.perf_counter() - begin < MEASURED_SECONDS:
-        state, sums = jax.block_until_ready(program(state, sums, part.pixels, part.steps, 0, part.last))
-        begin, done = begin or time.perf_counter(), done + part.last
-    return (done - part.last) * lanes.batch_size / (time.perf_counter() - begin)
+    feed = ResidentFeed(case.mesh, lanes, trial.invented(lanes, case.side))
+    return trial.training(case.learner, program, feed, MEASURED_SECONDS)

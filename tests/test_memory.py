@@ -1,0 +1,59 @@
+"""Memory that may still be taken: the machine's, or its container's where that is less."""
+
+from pathlib import Path
+
+import pytest
+
+from corolla.memory import host_free_bytes
+
+GIB = 2**30
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Return a function that writes what Linux would tell under a folder, and returns the folder."""
+
+    def write(**files: str) -> Path:
+        told = {"proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {8 * 2**20} kB\n"} | files
+        for name, text in told.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path
+
+    return write
+
+
+def test_the_machine_alone(machine):
+    assert host_free_bytes(machine()) == 8 * GIB
+    assert 0 < host_free_bytes() < 2**50
+
+
+def test_a_container_that_gives_less(machine):
+    """File caches that can be dropped are free."""
+    group = {
+        "memory.max": f"{3 * GIB}",
+        "memory.current": f"{2 * GIB}",
+        "memory.stat": f"anon 1\ninactive_file {GIB}\n",
+    }
+    root = machine(**{"proc/self/cgroup": "0::/\n", **{f"sys/fs/cgroup/{name}": text for name, text in group.items()}})
+    assert host_free_bytes(root) == 2 * GIB
+
+
+def test_the_tightest_of_nested_groups_counts(machine):
+    files = {"proc/self/cgroup": "0::/a/b\n"}
+    for folder, limit in (("a", 5 * GIB), ("a/b", "max")):
+        files |= {f"sys/fs/cgroup/{folder}/memory.max": f"{limit}", f"sys/fs/cgroup/{folder}/memory.current": f"{GIB}"}
+    assert host_free_bytes(machine(**files)) == 4 * GIB
+
+
+def test_version_1_and_a_limit_that_is_none(machine):
+    folder = "sys/fs/cgroup/memory/memory"
+    files = {f"{folder}.limit_in_bytes": "9223372036854771712", f"{folder}.usage_in_bytes": f"{GIB}"}
+    assert host_free_bytes(machine(**files)) == 8 * GIB
+    files |= {f"{folder}.limit_in_bytes": f"{2 * GIB}", f"{folder}.stat": "total_inactive_file 1024\n"}
+    assert host_free_bytes(machine(**files)) == GIB + 1024
+
+
+def test_used_beyond_the_limit_is_no_room(machine):
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000", "sys/fs/cgroup/memory.current": "2000"}
+    assert host_free_bytes(machine(**files)) == 0
