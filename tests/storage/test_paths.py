@@ -79,12 +79,17 @@ def test_schemes_nobody_knows(scheme):
 def test_a_missing_extra_is_named(url, extra, monkeypatch):
     import sys
 
+    import fsspec  # noqa: F401
+
     from corolla.storage import stores
 
     for package in ("gcsfs", "gcsfs.core", "s3fs", "aiohttp", "huggingface_hub"):
         monkeypatch.setitem(sys.modules, package, None)
     for module in ("fsspec.implementations.http",):
         monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, "hf", raising=False
+    )  # fsspec keeps what it has once found
     stores.forget()
     with pytest.raises(WishError, match=rf"not installed: pip install 'corolla\[{extra}\]'$"):
         any_path(url).exists()

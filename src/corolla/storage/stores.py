@@ -65,9 +65,8 @@ def _store(scheme: str, process: int) -> Any:
         return _OPENERS.get(scheme, functools.partial(_other, scheme))()
     except ImportError as error:
         extra = f"'corolla[{EXTRAS[scheme]}]'" if scheme in EXTRAS else "what fsspec wants for it"
-        raise WishError(
-            f"{scheme}:// wants {error.name or error}, which is not installed: pip install {extra}"
-        ) from error
+        missing = error.name or getattr(error.__cause__, "name", None) or "a package"  # fsspec says it in the cause
+        raise WishError(f"{scheme}:// wants {missing}, which is not installed: pip install {extra}") from error
 
 
 def forget() -> None:
