@@ -45,7 +45,8 @@ test-extras:
 	$(PYTHON) -m venv $(VENV)-extras
 	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --editable ".[dev,hub,lite1,lite2,remote]" "moto[server]>=5" "gcp-storage-emulator>=2024.8"
-	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py
+	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py tests/test_remote.py \
+	  tests/test_hosts.py
 
 # the plans that tests compare with, written anew by the compiler of TPUs (an hour on two quiet cores)
 PLANS  := tests/golden/plans

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def assert_same_weights(one: Path, other: Path, within: float) -> None:
             np.testing.assert_allclose(values, second[name], rtol=0, atol=within, err_msg=f"{kind} {name}")
 
 
-def train_words(data: Path, out: Path, **changes: Any) -> list[str]:
+def train_words(data: Path | str, out: Path, **changes: Any) -> list[str]:
     return [
         "train",
         str(data),
@@ -232,6 +233,16 @@ def test_two_processes_fit_as_one(tiny, tmp_path):
     all_well(pod(2, *train_words(tiny, tmp_path / "paired", **{"--loop": "keras", "--epochs": 1})))
     alone(*train_words(tiny, tmp_path / "alone", **{"--loop": "keras", "--epochs": 1}))
     assert_same_weights(tmp_path / "alone", tmp_path / "paired", within=0)
+
+
+def test_a_pod_reads_from_the_web(tiny, lonely, tmp_path):
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed (make test-extras)")
+    served = partial(http.server.SimpleHTTPRequestHandler, directory=str(tiny))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        all_well(pod(2, *train_words(f"http://127.0.0.1:{server.server_port}/", tmp_path / "run")))
+        server.shutdown()
+    assert_same_weights(lonely, tmp_path / "run", within=0)
 
 
 def test_another_backend_is_refused_by_all(tiny, tmp_path, monkeypatch):

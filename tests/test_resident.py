@@ -10,7 +10,7 @@ from corolla import resident
 from corolla.errors import WishError
 from corolla.mesh import make_mesh
 from corolla.order import Lanes, epoch_order, sequential
-from corolla.resident import ResidentFeed, StreamFeed, fits, make_feed
+from corolla.resident import ResidentFeed, StreamFeed, fits, make_feed, stays
 from corolla.step import Batch, gather, train_steps
 from corolla.types import Photos
 from flow import SIDE, assert_equal_trees, photos, small_learner, start
@@ -162,6 +162,10 @@ def gigabytes_free(monkeypatch):
 )
 def test_fits(gigabytes_free, pixels, wish, wanted):
     assert fits(MESH, int(pixels), wish).resident is wanted
+
+
+def test_a_tpu_keeps_less_for_it_copies_them():
+    assert stays(0.35, 1, "tpu") and not stays(0.36, 1, "tpu") and stays(0.6, 1, "gpu") and not stays(0.61, 1, "cpu")
 
 
 def test_how_it_is_said(gigabytes_free):

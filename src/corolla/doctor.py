@@ -150,17 +150,13 @@ def busy(load: float, cores: int) -> Iterator[Finding]:
 
 
 def _memory(found: "Vitals", wish: DoctorWish) -> Memory:
+    from corolla.resident import stays
+
     pixels = (found.train_records + found.val_records) * found.data_size**2 * 3
     competition = COMPETITION_RECORDS * wish.image_size**2 * 3
     free = found.host_free_bytes, found.device_free_bytes, shutil.disk_usage(Path()).free
-    return Memory(*free, pixels, _stay(pixels, free[1]), competition, _stay(competition, free[1]))
-
-
-def _stay(pixels: int, free: int) -> bool:
-    """Whether so many bytes of pixels would stay on devices with so many free."""
-    from corolla.resident import RESIDENT_SHARE
-
-    return pixels <= RESIDENT_SHARE * free
+    kept = [stays(one, free[1], found.platform) for one in (pixels, competition)]
+    return Memory(*free, pixels, kept[0], competition, kept[1])
 
 
 def faults(found: "Vitals", memory: Memory, data: AnyPath | None) -> Iterator[Finding]:

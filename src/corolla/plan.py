@@ -32,7 +32,7 @@ from corolla.mesh import describe, free_bytes, make_mesh, platform
 from corolla.order import Lanes
 from corolla.programs import Reading
 from corolla.reporter import SILENT, Reporter
-from corolla.resident import CHUNK_BYTES, RESIDENT_SHARE, ResidentFeed, chunk_steps
+from corolla.resident import CHUNK_BYTES, ResidentFeed, chunk_steps, stays
 from corolla.step import Learner
 from corolla.topology import topology
 
@@ -234,7 +234,7 @@ def _case(wish: PlanWish, mesh: Mesh, chip: Chip | None) -> _Case:
     lanes = Lanes(wish.train_records, settings.batch_size)
     capacity = chip.hbm_bytes // chip.devices if chip else free_bytes(mesh) // mesh.size
     pixels = (wish.train_records + wish.val_records) * side**2 * 3 / mesh.size
-    resident = pixels <= RESIDENT_SHARE * capacity
+    resident = stays(pixels, capacity, platform(mesh))
     return _Case(network.learner_of(settings, model), settings, mesh, chip, side, lanes, resident, capacity)
 
 

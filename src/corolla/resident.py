@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from corolla import hosts
 from corolla.errors import WishError
-from corolla.mesh import free_bytes, own_places, split, spread
+from corolla.mesh import free_bytes, own_places, platform, split, spread
 from corolla.order import EpochOrder, Lanes
 from corolla.step import Pixels, Steps
 from corolla.types import Photos
 
-RESIDENT_SHARE = 0.6
-"""Part of the free device memory that resident pixels may take; the rest is for activations and weights."""
+RESIDENT_SHARE, RESIDENT_SHARE_TPU = 0.6, 0.35
+"""Part of the free device memory that resident pixels may take; the rest is for activations and weights.
+
+On a TPU the compiled train step copies the training split's pixels into the order that its loop reads, rows of 224 padded
+to 256 (docs/tpu.md): there they take their room twice and a little more.
+"""
 
 CHUNK_BYTES = 256 * 2**20
 """Pixels sent in one chunk of a stream [bytes], over all devices. Two are alive at a time."""
@@ -196,10 +200,15 @@ class Fit:
         return f"resident: {has}" if self.resident else f"streaming from host memory: {has}"
 
 
+def stays(pixels_bytes: float, free_bytes: float, platform: str) -> bool:
+    """Whether pixels are kept on devices with so much free memory, by the rule of `--resident auto`."""
+    return pixels_bytes <= (RESIDENT_SHARE_TPU if platform == "tpu" else RESIDENT_SHARE) * free_bytes
+
+
 def fits(mesh: Mesh, pixels_bytes: int, wish: str) -> Fit:
     """Decide between resident and streaming. wish: auto, yes or no. Raises WishError for "yes" where it cannot be."""
     free = min(json.loads(one) for one in hosts.gather(json.dumps(free_bytes(mesh)).encode()))  # of the fullest host
-    resident = wish == "yes" or (wish == "auto" and pixels_bytes <= RESIDENT_SHARE * free)
+    resident = wish == "yes" or (wish == "auto" and stays(pixels_bytes, free, platform(mesh)))
     if wish == "yes" and pixels_bytes > free:
         raise WishError(
             f"--resident yes: {pixels_bytes / 1e9:.2f} GB of pixels, but only {free / 1e9:.2f} GB free on the "
