@@ -234,8 +234,10 @@ def _faster_reading(found: "Vitals", memory: Memory, wish: DoctorWish) -> str:
 def _faster_transfer(found: "Vitals", memory: Memory, wish: DoctorWish) -> str:
     if memory.resident:
         return "nothing: pixels are sent once a run, so longer runs feel it less"
-    records = found.train_records + found.val_records
-    fitting = next((size for size in COMPETITION_SIZES if _stay(records * size**2 * 3, memory.device)), None)
+    from corolla.resident import stays
+
+    pixels = {size: (found.train_records + found.val_records) * size**2 * 3 for size in COMPETITION_SIZES}
+    fitting = next((size for size, room in pixels.items() if stays(room, memory.device, found.platform)), None)
     sent = f"streamed from the host, {found.streaming:,.0f} images/s arrive"
     if fitting is None:
         return f"more devices: {sent}; with more memory the pixels stay there"

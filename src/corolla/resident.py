@@ -27,8 +27,8 @@ from corolla.types import Photos
 RESIDENT_SHARE, RESIDENT_SHARE_TPU = 0.6, 0.35
 """Part of the free device memory that resident pixels may take; the rest is for activations and weights.
 
-On a TPU the compiled train step copies the training split's pixels into the order that its loop reads, rows of 224 padded
-to 256 (docs/tpu.md): there they take their room twice and a little more.
+On a TPU the compiled train step copies the training split's pixels into the order that its loop reads, rows of 224
+padded to 256 (docs/tpu.md): there they take their room twice and a little more.
 """
 
 CHUNK_BYTES = 256 * 2**20
