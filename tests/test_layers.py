@@ -13,7 +13,7 @@ ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
     "types errors classes chips hlo backend interrupt reporter clock pace",
-    "config compiled",
+    "config compiled schedule",
     "records",
     "images order",
     "mesh metrics",
