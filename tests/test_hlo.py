@@ -65,6 +65,14 @@ def test_the_compilers_estimates_add_up():
     assert hlo.read(LOOP.replace("estimated_cycles", "something_else")).cycles == 0
 
 
+def test_operations_come_one_by_one():
+    text = LOOP.replace("calls=%fused_computation.1, ", 'calls=%fused_computation.1, metadata={op_name="block/add"}, ')
+    found = {each.name: each for each in hlo.operations(text)}
+    assert (found["fusion.1"].source, found["fusion.1"].cycles, found["fusion.2"].cycles) == ("block/add", 700, 300)
+    assert [each.name for each in found.values() if each.beside] == ["copy-start.1", "slice-start.1"]
+    assert sum(each.hbm_bytes for each in found.values()) == hlo.read(LOOP).hbm_bytes
+
+
 def test_communication_is_counted_by_kind():
     """A tuple's comments do not hide its shapes, and an operation in two halves counts its result alone."""
     assert hlo.read(LOOP).collectives == (

@@ -83,11 +83,12 @@ def sampling_matrix(start: Tensor, length: Tensor, mirrored: Tensor, out: int, i
 
 
 def resample(images: Tensor, rows: Tensor, columns: Tensor, dtype: str) -> Tensor:
-    """Apply rows[b, o, h] and columns[b, p, w] to images[b, h, w, 3]; dtype[b, o, p, 3], products in `dtype`."""
-    pixels = ops.cast(images, dtype)
-    height, width = pixels.shape[1], pixels.shape[2]
-    lines = ops.matmul(ops.cast(rows, dtype), ops.reshape(pixels, (-1, height, width * 3)))
-    lines = ops.transpose(ops.reshape(lines, (-1, rows.shape[1], width, 3)), (0, 2, 1, 3))
-    lines = ops.reshape(lines, (-1, width, rows.shape[1] * 3))
-    turned = ops.matmul(ops.cast(columns, dtype), lines)
-    return ops.transpose(ops.reshape(turned, (-1, columns.shape[1], rows.shape[1], 3)), (0, 2, 1, 3))
+    """Apply rows[b, o, h] and columns[b, p, w] to images[b, h, w, 3]; dtype[b, o, p, 3], products in `dtype`.
+
+    Colours stand before columns from the first product to the last, so the pixels are turned round once before and
+    once after. Turned round between the products as well, a TPU moves them five times: docs/benchmarks.md has the cost.
+    """
+    pixels = ops.cast(ops.transpose(images, (0, 1, 3, 2)), dtype)
+    lines = ops.einsum("boh,bhcw->bocw", ops.cast(rows, dtype), pixels)
+    seen = ops.einsum("bocw,bpw->bocp", lines, ops.cast(columns, dtype))
+    return ops.transpose(seen, (0, 1, 3, 2))

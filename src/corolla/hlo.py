@@ -1,7 +1,8 @@
 """A compiled program's text (HLO), read: what it moves, what crosses chips, what its compiler thinks it takes.
 
 Takes: the text of a program compiled for one device (`compiled.as_text()`).
-Gives: `Traffic` of the part that runs again and again (the body of its loop), and signs of what must not be there.
+Gives: `Traffic` of the part that runs again and again (the body of its loop), and signs of what must not be there;
+`operations`: the same one by one.
 
 XLA's own "bytes accessed" counts every operand and result wherever it lies, buffers that are only named, and copies at
 both of their ends. A TPU keeps much of it in on-chip memory (VMEM), which the text marks as memory space 1: here only
@@ -41,6 +42,20 @@ class Traffic:
     host_calls: int
 
 
+class Operation(NamedTuple):
+    """One operation of a step. source: where in the model it comes from; hbm_bytes and cycles as in `Traffic`.
+
+    beside: whether it runs beside the others (a copy that is started and waited for later).
+    """
+
+    name: str
+    shape: str
+    source: str
+    hbm_bytes: int
+    cycles: int
+    beside: bool
+
+
 class Instruction(NamedTuple):
     """One line: %name = shape op(arguments), rest. operands: the names in the arguments."""
 
@@ -56,13 +71,35 @@ def read(text: str) -> Traffic:
     """Read a program: the body of its largest loop, or the whole where it has none."""
     computations = _computations(text)
     body = _body(text, computations)
+    each = _operations(body, computations)
     return Traffic(
-        hbm_bytes=sum(_hbm_bytes(body, computations)),
-        cycles=sum(int(found) for line in body for found in re.findall(r'"estimated_cycles":"(\d+)"', line.rest)),
+        hbm_bytes=sum(operation.hbm_bytes for operation in each),
+        cycles=sum(operation.cycles for operation in each),
         collectives=_collectives(body),
         float64=len(re.findall(r"\bf64\[", text)),
         host_calls=len(_HOST.findall(text)),
     )
+
+
+def operations(text: str) -> list[Operation]:
+    """What `read` adds up, in the order in which it runs."""
+    computations = _computations(text)
+    return _operations(_body(text, computations), computations)
+
+
+def _operations(body: list[Instruction], computations: dict[str, list[Instruction]]) -> list[Operation]:
+    shapes = {line.name: line.shape for line in body}
+    return [
+        Operation(
+            name=line.name,
+            shape=line.shape,
+            source="".join(_SOURCE.findall(line.rest)[:1]),
+            hbm_bytes=_hbm_bytes(line, shapes, computations),
+            cycles=sum(map(int, _CYCLES.findall(line.rest))),
+            beside=line.op in _ASYNCHRONOUS,
+        )
+        for line in body
+    ]
 
 
 # Text -------------------------------------------------------------------------------------------------------------
@@ -70,6 +107,8 @@ def read(text: str) -> Traffic:
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 _LINE = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _OPERATION = re.compile(r"^\s*([\w\-]+)\(")
+_SOURCE = re.compile(r'op_name="([^"]*)"')
+_CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _HOST = re.compile(r" (?:infeed|outfeed|send|recv)\(|custom_call_target=\"[^\"]*[cC]allback[^\"]*\"")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\](\{[^}]*\})?")
 
@@ -141,18 +180,18 @@ def _in_hbm(shape: str) -> int:
     return sum(size for size, hbm in _sizes(shape) if hbm)
 
 
-def _hbm_bytes(body: list[Instruction], computations: dict[str, list[Instruction]]) -> Iterator[int]:
-    """What each instruction reads and writes in HBM."""
-    shapes = {line.name: line.shape for line in body}
-    for line in body:
-        if line.op in _FREE or any(name in line.rest for name in _NAMED_ONLY):
-            continue
-        if line.op in ("copy-start", "slice-start"):
-            yield _copied(line, shapes)
-            continue
-        called = re.search(r"calls=%?([\w.\-]+)", line.rest)
-        inside = computations.get(called.group(1), []) if called else [line]
-        yield _written(line, inside) + _read_bytes(line, inside, shapes)
+_ASYNCHRONOUS = ("copy-start", "slice-start")
+
+
+def _hbm_bytes(line: Instruction, shapes: dict[str, str], computations: dict[str, list[Instruction]]) -> int:
+    """What an instruction reads and writes in HBM. shapes: of all instructions beside it."""
+    if line.op in _FREE or any(name in line.rest for name in _NAMED_ONLY):
+        return 0
+    if line.op in _ASYNCHRONOUS:
+        return _copied(line, shapes)
+    called = re.search(r"calls=%?([\w.\-]+)", line.rest)
+    inside = computations.get(called.group(1), []) if called else [line]
+    return _written(line, inside) + _read_bytes(line, inside, shapes)
 
 
 def _copied(line: Instruction, shapes: dict[str, str]) -> int:
