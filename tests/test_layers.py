@@ -12,13 +12,8 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-<<<<<<< HEAD
     "types errors storage classes chips hlo backend interrupt reporter clock pace memory installation largest",
-    "config compiled",
-=======
-    "types errors classes chips hlo backend interrupt reporter clock pace",
     "config compiled schedule",
->>>>>>> bytes
     "records",
     "images order",
     "hosts mesh metrics",
