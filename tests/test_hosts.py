@@ -400,7 +400,6 @@ def test_a_metadata_server_that_is_not_there_is_none(nowhere):
         (HostsWish(distributed=True, process_count=2), "belong together"),
         (HostsWish(coordinator="a", process_count=2, process_index=0), "it must be HOST:PORT"),
         (HostsWish(coordinator="a:1", process_count=2, process_index=2), "must lie between 0 and 1"),
-        (HostsWish(distributed=True), "nothing tells who the other processes are"),
     ],
 )
 def test_wishes_that_make_no_sense(nowhere, wish, line):
@@ -408,10 +407,24 @@ def test_wishes_that_make_no_sense(nowhere, wish, line):
         hosts.connect(wish)
 
 
+def test_nothing_tells_who_the_others_are(nowhere, tiny, tmp_path):
+    (told,) = ended([start(["-m", "corolla.cli", *train_words(tiny, tmp_path / "run"), "--distributed"], devices=1)])
+    assert told[0] == 2 and not (tmp_path / "run").exists()
+    line = last_lines([told])[0]
+    assert line.startswith("corolla: --distributed: nothing tells who the other processes are (")
+    assert line.endswith("or give --coordinator HOST:PORT --process-count N --process-index I")
+
+
 def test_a_coordinator_that_does_not_answer(nowhere):
     nowhere.setattr(hosts, "MEETING_SECONDS", 0)
     with pytest.raises(RunError, match=r"process 0 does not answer at 127.0.0.1:\d+ \(Connection refused\): start it"):
         hosts.connect(HostsWish(coordinator=address(), process_count=2, process_index=1))
+
+
+def test_tests_of_a_group_stay_together(request):
+    """Processes that time each other out must not share two cores with another such test: xdist may lose the groups."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@pods")
 
 
 def test_one_process_talks_to_nobody():
