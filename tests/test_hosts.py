@@ -268,7 +268,7 @@ def test_a_pod_evaluates_and_predicts_as_one(tiny, lonely, paired, tmp_path):
 def test_a_signal_to_one_saves_all_at_one_step_and_four_go_on(tiny, tmp_path):
     """Stopped as two, gone on as four and as one: the same weights, up to the order of adding."""
     out = tmp_path / "stopped"
-    words = train_words(tiny, out, **{"--epochs": 12})
+    words = train_words(tiny, out, **{"--epochs": 4})
     running = pod(2, *words)
     wait_for_line(running[0], "compiling")
     running[1].send_signal(signal.SIGTERM)
@@ -280,7 +280,7 @@ def test_a_signal_to_one_saves_all_at_one_step_and_four_go_on(tiny, tmp_path):
     )
     shutil.copytree(out, tmp_path / "one")
     all_well(pod(4, *words))
-    alone(*train_words(tiny, tmp_path / "one", **{"--epochs": 12}))
+    alone(*train_words(tiny, tmp_path / "one", **{"--epochs": 4}))
     assert_same_weights(out, tmp_path / "one", within=2e-5)
 
 
