@@ -7,7 +7,6 @@ Wants the compiler of TPUs (`pip install 'corolla[tpu-plan]'`) and five to twent
 """
 
 import argparse
-import os
 import re
 import tempfile
 from pathlib import Path
@@ -69,8 +68,7 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=20, help="operations to list")
     wish = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        told = os.environ.get("LIBTPU_INIT_ARGS", "")
-        os.environ["LIBTPU_INIT_ARGS"] = f"{told} {schedule.flags(Path(place))}"
+        schedule.write_to(Path(place))
         there = topology(wish.topology)
         report(wish, there, lowered(wish, there).compile(), Path(place))
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from corolla.mesh import (
+    by_image,
     compiler_options,
     compute_dtype,
     copied,
     cores,
     describe,
     free_bytes,
+    image_bytes,
     make_mesh,
     mesh_for,
     split,
@@ -52,6 +54,15 @@ def test_shardings():
     assert split(mesh).spec == jax.sharding.PartitionSpec("data")
     assert split(mesh, axis=2).spec == jax.sharding.PartitionSpec(None, None, "data")
     assert copied(mesh).is_fully_replicated
+
+
+def test_images_lie_in_planes_on_a_tpu_alone(monkeypatch):
+    mesh = make_mesh()
+    assert by_image(mesh) == split(mesh) and image_bytes(224, "gpu") == 224 * 224 * 3
+    monkeypatch.setattr("corolla.mesh.platform", lambda _: "tpu")
+    there = by_image(mesh)
+    assert there.sharding == split(mesh) and there.layout.major_to_minor == (0, 1, 4, 2, 3)
+    assert image_bytes(224, "tpu") == 224 * 256 * 3 and image_bytes(331, "tpu") == 352 * 384 * 3
 
 
 @pytest.mark.parametrize(

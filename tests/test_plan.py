@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import pytest
 
 from corolla import plan as planning
 from corolla.config import PlanWish
-from corolla.errors import WishError
-from corolla.mesh import make_mesh
+from corolla.errors import RunError, WishError
+from corolla.mesh import image_bytes, make_mesh
 from corolla.models import registry
 from corolla.plan import plan
 from flow import Recorder
@@ -21,7 +22,7 @@ SMALL = PlanWish(model="micro", image_size=32, batch_size=16, train_records=100,
 KEPT = sorted((Path(__file__).parent / "golden" / "plans").glob("*.json"))
 PLANS = [path for path in KEPT if "convnext" not in path.stem or path.stem.endswith("v3-8")]
 """ConvNeXt takes five to ten minutes of a core to compile: its other plans are compared by `make plans` alone."""
-NEW = {"largest_batch_compiled", "too_large_batch_size"}
+NEW = {"images_per_second_scheduled", "largest_batch_compiled", "too_large_batch_size"}
 """Fields that plans kept before them do not have."""
 
 
@@ -110,6 +111,11 @@ def test_a_compiler_that_refuses_is_believed(monkeypatch):
     assert any(" do not fit: " in note for note in recorder.notes)
 
 
+def test_a_schedule_is_of_a_topology():
+    with pytest.raises(WishError, match=r"^--schedule counts .* name its --topology$"):
+        plan(dataclasses.replace(SMALL, schedule=True))
+
+
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_kept_plans_are_sound(path):
     """No image crosses chips, no float64, no call to the host; and they have what a plan has today."""
@@ -152,6 +158,27 @@ def test_weak_scaling_costs_nothing_but_the_links():
     assert other.bytes_per_image == pytest.approx(one.bytes_per_image, rel=0.05)
     assert other.hbm_bytes_per_chip == pytest.approx(one.hbm_bytes_per_chip, rel=0.05)
     assert sum(each["bytes"] for each in other.collectives) == sum(each["bytes"] for each in one.collectives)
+
+
+@pytest.mark.tpu_compiler
+def test_a_schedule_is_a_closer_bound(tmp_path):
+    """In a process of its own: the compiler must be told before it is loaded. Of 128 lanes, pixels lie there once."""
+    wish = "--model micro --image-size 64 --batch-size 128 --topology v5e-1 --train-records 20000 --schedule --json"
+    beside = {**os.environ, "ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "corolla.cli", "plan", *wish.split()]
+    ran = subprocess.run(command, capture_output=True, text=True, env=beside)
+    assert ran.returncode == 0, ran.stderr
+    made = json.loads(ran.stdout)
+    assert made["images_per_second_bound"] >= made["images_per_second_scheduled"] > made["images_per_second_bound"] / 50
+    assert made["hbm_parts"]["temporaries"] < 20_000 * image_bytes(64, "tpu")
+
+
+@pytest.mark.tpu_compiler
+def test_a_schedule_wants_a_compiler_that_was_not_loaded(monkeypatch):
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "")  # and back again
+    plan(dataclasses.replace(SMALL, topology="v5e-1"))
+    with pytest.raises(RunError, match=r"^--schedule: the compiler wrote no code; it was loaded before"):
+        plan(dataclasses.replace(SMALL, topology="v5e-1", schedule=True))
 
 
 @pytest.mark.tpu_compiler

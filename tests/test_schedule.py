@@ -87,10 +87,10 @@ def test_equal_operations_share_their_code_wherever_their_results_lie():
 
 
 COMPILE = """
-import os, sys
+import sys
 from pathlib import Path
 from corolla import hlo, schedule
-os.environ["LIBTPU_INIT_ARGS"] = schedule.flags(Path(sys.argv[1]))
+schedule.write_to(Path(sys.argv[1]))
 from corolla.topology import topology
 import jax, jax.numpy as jnp
 from corolla.mesh import copied

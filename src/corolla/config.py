@@ -155,6 +155,8 @@ class PlanWish:
     """Records of the training split; the competition's by default."""
     val_records: int = 3_712
     """Records of the validation split; the competition's by default."""
+    schedule: bool = False
+    """Count the instructions that the compiler has scheduled for the train step (TPUs); takes twice as long."""
     search: bool = False
     """Compile the train step for larger batches too, to find the largest that fits; takes a few times as long."""
 

@@ -146,6 +146,7 @@ def _plan_speeds(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
     judged = plan["evaluation"]
     return [
         *row("training, bound", plan["images_per_second_bound"], f"kept by {plan['bound_by']}; {epoch('bound')}"),
+        *row("training, scheduled", plan["images_per_second_scheduled"], "a closer bound: its code, or memory"),
         *row("training, compiler's estimate", plan["images_per_second_estimate"], epoch("estimate")),
         *row("training, measured", plan["images_per_second_measured"], ""),
         *row("evaluation, bound", judged["images_per_second_bound"], f"kept by {judged['bound_by']}"),

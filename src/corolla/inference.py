@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from corolla import augment, hosts
 from corolla.backend import is_jax, keras, value_of
-from corolla.mesh import copied, copy_to_all, platform
+from corolla.mesh import by_image, copied, copy_to_all, platform
 from corolla.order import sequential
 from corolla.resident import Feed, Part
 from corolla.step import predict_steps
@@ -64,7 +64,7 @@ class Predictor:
         self.compile_seconds = 0.0
         self._program = predict_steps(model, mesh, image_size)
         self._compiled: dict[tuple[int, ...], Any] = {}
-        self._cut = jax.jit(_cut, static_argnums=2)
+        self._cut = jax.jit(_cut, static_argnums=2, out_shardings=by_image(mesh))
         self._whole = jax.jit(lambda rows: rows, out_shardings=copied(mesh))
 
     def __call__(

@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
@@ -94,6 +95,21 @@ def _known(option: str) -> bool:
 def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """Sharding that splits `axis` over the devices."""
     return NamedSharding(mesh, PartitionSpec(*([None] * axis), DATA))
+
+
+def by_image(mesh: Mesh) -> NamedSharding | Format:
+    """How uint8[lanes, steps, h, w, 3] lies on the devices: split by lane; on a TPU each image on its own, in planes.
+
+    Left to itself XLA lays 128 lanes innermost there (nothing is padded), and a program that reads one image of each
+    lane first copies them all. Rows are padded to 128 instead.
+    """
+    return Format(Layout((0, 1, 4, 2, 3)), split(mesh)) if platform(mesh) == "tpu" else split(mesh)
+
+
+def image_bytes(side: int, platform: str) -> int:
+    """Bytes that an image of side x side pixels takes on a device (`by_image`)."""
+    rows, columns = (-(-side // 32) * 32, -(-side // 128) * 128) if platform == "tpu" else (side, side)
+    return rows * columns * 3
 
 
 def copied(mesh: Mesh) -> NamedSharding:

@@ -3,9 +3,10 @@
 Takes: a model, sizes, and a TPU topology that need not be there; or the devices at hand, on which it also measures.
 Gives: `Plan`: the very programs that training and evaluation run, compiled from shapes, and read.
 
-Three speeds, from the surest down: `bound` is what this program cannot exceed (operations, traffic through HBM and
-links, each at the chip's peak, whichever takes longest); `estimate` adds up what the compiler thinks each operation
-takes; `measured` was measured, on the devices at hand alone.
+Four speeds: `bound` is what this program cannot exceed (operations, traffic through HBM and links, each at the chip's
+peak, whichever takes longest); `scheduled` is a closer bound, operation by operation, by the instructions of the
+finished code (where wished: `schedule`); `estimate` adds up what the compiler thought each operation would take before
+there was code; `measured` was measured, on the devices at hand alone.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,12 +25,12 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from corolla import classes, largest, network, programs, trial
+from corolla import classes, hlo, largest, network, programs, schedule, trial
 from corolla.checkpoint import read_json, write_json
 from corolla.chips import Chip, chip_of
 from corolla.config import MOST_IMAGES, PlanWish, TrainSettings
 from corolla.errors import RunError, WishError
-from corolla.mesh import describe, free_bytes, make_mesh, platform
+from corolla.mesh import describe, free_bytes, image_bytes, make_mesh, platform
 from corolla.order import Lanes
 from corolla.programs import Reading
 from corolla.reporter import SILENT, Reporter
@@ -96,6 +98,8 @@ class Plan:
     evaluation: dict[str, Any]
     compile_seconds: float
     versions: dict[str, str | None]
+    images_per_second_scheduled: float | None = None
+    """By the code of the train step; where it was asked for."""
     images_per_second_measured: float | None = None
     largest_batch_compiled: bool = False
     """Whether the largest batch was compiled and fits, or follows by proportion from the one that was planned."""
@@ -115,14 +119,20 @@ def plan(wish: PlanWish, reporter: Reporter = SILENT, cache: Path | None = None,
     Raises WishError (no such model or topology; a batch that does not fit) and RunError.
     """
     if wish.topology is None:
+        if wish.schedule:
+            raise WishError("--schedule counts the instructions of a TPU that is not there: name its --topology")
         return _plan(wish, make_mesh(), None, reporter)
     stored = None if cache is None else cache / f"{_key(wish)}.json"
     if stored and stored.is_file() and not fresh:
         reporter.note(f"nothing has changed since this plan was made ({stored})")
         return Plan(**read_json(stored))
     _stay_on_cpu()
-    there = topology(wish.topology)
-    made = _plan(dataclasses.replace(wish, topology=there.name), there.mesh, there.chip, reporter)
+    with tempfile.TemporaryDirectory(prefix="corolla-code-") as code:
+        if wish.schedule:
+            schedule.write_to(Path(code))
+        there = topology(wish.topology)
+        named = dataclasses.replace(wish, topology=there.name)
+        made = _plan(named, there.mesh, there.chip, reporter, Path(code) if wish.schedule else None)
     if stored:
         write_json(stored, made.to_json())
     return made
@@ -197,18 +207,24 @@ class _Case:
 
     def pixel_bytes(self, records: int) -> int:
         """Bytes of the pixels of so many records on one device."""
-        return -(-records * self.side**2 * 3 // self.mesh.size)
+        return -(-records // self.mesh.size) * image_bytes(self.side, platform(self.mesh))
 
 
-def _plan(wish: PlanWish, mesh: Mesh, chip: Chip | None, reporter: Reporter) -> Plan:
+def _plan(wish: PlanWish, mesh: Mesh, chip: Chip | None, reporter: Reporter, code: Path | None = None) -> Plan:
+    """code: the folder into which the compiler writes, where it was asked to."""
     case = _case(wish, mesh, chip or chip_of(mesh.devices.flat[0].device_kind))
     reporter.note(f"compiling for {describe(mesh)}, {case.settings.batch_size} images a step")
     lowered = _lower(case)
     begin = time.perf_counter()
-    compiled = _compile(case, lowered)
+    if code is None:
+        compiled, took = _compile(case, lowered), None
+    else:  # one after the other: the code of both goes into one folder
+        compiled = _compile(case, lowered[:1])
+        took = _scheduled(case, compiled[0], code)
+        compiled += _compile(case, lowered[1:])
     seconds = time.perf_counter() - begin
     training, judging = map(programs.read, compiled)
-    made = _describe(wish, case, training, judging, seconds)
+    made = dataclasses.replace(_describe(wish, case, training, judging, seconds), images_per_second_scheduled=took)
     if wish.search:
         made = _with_largest(made, wish, case, training, reporter)
     if case.there:
@@ -349,6 +365,14 @@ def _speed(case: _Case, reading: Reading) -> Speed:
     known = traffic.cycles and case.chip.clock
     estimate = batch * case.chip.clock / traffic.cycles if known else None
     return Speed(*counted, batch / seconds[slowest], slowest, estimate)
+
+
+def _scheduled(case: _Case, compiled: Any, code: Path) -> float:
+    """Images a second by the code of the train step. Raises RunError where the compiler wrote none."""
+    found = schedule.read(code)
+    if case.chip is None or not found:
+        raise RunError("--schedule: the compiler wrote no code; it was loaded before this plan, or is of another kind")
+    return case.settings.batch_size / schedule.seconds(hlo.operations(compiled.as_text()), found, case.chip)
 
 
 def _memory(wish: PlanWish, case: _Case, training: Reading) -> dict[str, int]:

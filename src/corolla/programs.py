@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from corolla import hlo
-from corolla.mesh import copied, split
+from corolla.mesh import by_image, copied, split
 from corolla.order import DRAWS, Lanes
 from corolla.resident import padded_lanes
 from corolla.step import Learner, Pixels, Steps, empty_sums, predict_steps, train_steps
@@ -31,7 +31,8 @@ def lower_training(learner: Learner, mesh: Mesh, lanes: Lanes, side: int) -> Any
     def numbers(dtype: Any, *more: int) -> Any:
         return jax.ShapeDtypeStruct((*places, *more), dtype, sharding=by_lane)
 
-    pixels = Pixels(numbers(jnp.uint8, side, side, 3), numbers(jnp.int32), numbers(jnp.float32))
+    images: Any = jax.ShapeDtypeStruct((*places, side, side, 3), jnp.uint8, sharding=by_image(mesh))
+    pixels = Pixels(images, numbers(jnp.int32), numbers(jnp.float32))
     steps = Steps(numbers(jnp.int32), numbers(jnp.float32, DRAWS))
     state, sums = _like((learner.initial_state(), empty_sums(learner.classes)), copied(mesh))
     program: Any = train_steps(learner, mesh)
@@ -41,7 +42,7 @@ def lower_training(learner: Learner, mesh: Mesh, lanes: Lanes, side: int) -> Any
 def lower_prediction(learner: Learner, mesh: Mesh, lanes: Lanes, side: int) -> Any:
     """Logits of some steps of resident records, lowered, as evaluation and prediction run it."""
     shape = (padded_lanes(lanes, mesh), lanes.steps, side, side, 3)
-    images = jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=split(mesh))
+    images = jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=by_image(mesh))
     values = _like(learner.initial_state()[:2], copied(mesh))
     program: Any = predict_steps(learner.model, mesh, learner.image_size)
     return program.lower(*values, images, np.bool_(False), np.int32(0), np.int32(1))

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from corolla import hosts
 from corolla.errors import WishError
-from corolla.mesh import free_bytes, own_places, platform, split, spread
+from corolla.mesh import by_image, free_bytes, own_places, platform, spread
 from corolla.order import EpochOrder, Lanes
 from corolla.step import Pixels, Steps
 from corolla.types import Photos
 
-RESIDENT_SHARE, RESIDENT_SHARE_TPU = 0.6, 0.35
+RESIDENT_SHARE, RESIDENT_SHARE_TPU = 0.6, 0.4
 """Part of the free device memory that resident pixels may take; the rest is for activations and weights.
 
-On a TPU the compiled train step copies the training split's pixels into the order that its loop reads, rows of 224
-padded to 256 (docs/tpu.md): there they take their room twice and a little more.
+On a TPU they lie there twice for a moment, as they were sent and as programs read them, whose rows are padded: those of
+224 pixels to 256 (`mesh.by_image`).
 """
 
 CHUNK_BYTES = 256 * 2**20
@@ -82,7 +82,7 @@ def place_images(mesh: Mesh, lanes: Lanes, photos: Photos) -> jax.Array:
             rows = photos.pixels(np.minimum(np.arange(first * lanes.steps, end), lanes.n - 1))
         return rows.reshape(last - first, *shape[1:])
 
-    return jax.make_array_from_callback(shape, split(mesh), share)  # pyright: ignore
+    return jax.make_array_from_callback(shape, by_image(mesh), share)  # pyright: ignore
 
 
 def place(mesh: Mesh, lanes: Lanes, photos: Photos) -> Pixels:
@@ -181,7 +181,7 @@ class StreamFeed:
         def share(index: tuple[slice, ...]) -> NDArray[np.uint8]:
             return self.photos.pixels(placed[index[0]])
 
-        return jax.make_array_from_callback(shape, split(self.mesh), share)  # pyright: ignore
+        return jax.make_array_from_callback(shape, by_image(self.mesh), share)  # pyright: ignore
 
 
 Feed = ResidentFeed | StreamFeed

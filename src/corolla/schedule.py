@@ -1,6 +1,6 @@
 """The instructions that a TPU's compiler has scheduled, counted: what an operation takes once its data is near.
 
-Takes: a folder into which the compiler wrote the finished code of one program (`flags`).
+Takes: a folder into which the compiler wrote the finished code of one program (`write_to`).
 Gives: `read`: cycles of every operation by its name in the program's text, and `seconds` of a whole step.
 
 A TPU runs one bundle of instructions a cycle, in the order and at the distance that its compiler has laid down; so
@@ -9,6 +9,7 @@ beside its operations (`hlo.Traffic.cycles`) are made before there is any code, 
 depthwise convolutions they are up to 13 times what the code then takes.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,9 +19,13 @@ from corolla.chips import Chip
 from corolla.hlo import Operation
 
 
-def flags(folder: Path) -> str:
-    """What LIBTPU_INIT_ARGS must hold when the compiler is loaded, so that it writes the code into a folder."""
-    return f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true --xla_jf_dump_llo_pass_label_regex=final_bundles"
+def write_to(folder: Path) -> None:
+    """Let the compiler write the code of what it compiles into a folder: to be called before it is loaded.
+
+    Writing takes as long as compiling.
+    """
+    wish = f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true --xla_jf_dump_llo_pass_label_regex=final_bundles"
+    os.environ["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {wish}".strip()
 
 
 def read(folder: Path) -> dict[str, int]:
