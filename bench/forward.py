@@ -24,7 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from corolla.backend import keras
-from corolla.mesh import copied, describe, mesh_for
+from corolla.mesh import compute_dtype, copied, describe, mesh_for
 from corolla.models import freeze, registry
 from corolla.optim import AdamW
 from corolla.order import Lanes, epoch_order
@@ -84,6 +84,8 @@ def training(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -
 
 
 def programs(wish: argparse.Namespace, mesh: Mesh, part: Part, form: str) -> Iterator[Program]:
+    keras.config.set_dtype_policy(compute_dtype(mesh, wish.precision))
+
     def features() -> keras.Model:
         if form == "fast":
             return registry.backbone(wish.model, wish.size, "none")
@@ -94,9 +96,9 @@ def programs(wish: argparse.Namespace, mesh: Mesh, part: Part, form: str) -> Ite
     if "train" in wish.only:
         for count in wish.blocks:
             body = features()
-            model = keras.Model(body.input, keras.layers.Dense(104, name="head")(body.output))
+            model = keras.Model(body.input, keras.layers.Dense(104, dtype="float32", name="head")(body.output))
             number = len(freeze.blocks(model)) // 2 if count is None else count
-            freeze.freeze(model, "all" if number < 0 else number, "frozen")
+            freeze.freeze(model, "all" if number < 0 else number, wish.norm)
             name = "all blocks" if number < 0 else f"the last {number} blocks"
             yield training(f"{form} train, {name}", model, mesh, part, wish.size)
 
@@ -116,6 +118,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--blocks", type=int, nargs="+", default=[None, -1], help="blocks that learn; -1 is all")
+    parser.add_argument("--norm", default="frozen", choices=["frozen", "batch"], help="batch normalisation in training")
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", nargs="+", default=["predict", "train"], choices=["predict", "train"])
     parser.add_argument("--stock", action="store_true", help="also the stock form")

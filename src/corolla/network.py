@@ -22,6 +22,7 @@ from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.mesh import compute_dtype, platform
 from corolla.models import freeze, registry
+from corolla.models.applications import settle
 from corolla.optim import AdamW
 from corolla.run import RunFolder
 from corolla.step import Learner, State
@@ -178,3 +179,4 @@ def load_weights(model: keras.Model, arrays: dict[str, NDArray], source: str) ->
             what = "is missing" if found is None else f"has shape {found.shape}, not {tuple(variable.shape)}"
             raise RunError(f"{source}: the weight {name} {what}: these are the weights of another model")
         variable.assign(np.asarray(found))
+    settle(model)

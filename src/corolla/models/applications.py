@@ -1,13 +1,15 @@
 """The classifiers of `keras.applications`, each with the pixel scaling its weights were trained with inside the model.
 
 Takes: a name of `corolla.models.registry`, an image size, which weights.
-Gives: `backbone`: a functional keras.Model, images float[b, s, s, 3] in 0..255 -> features [b, f].
+Gives: `backbone`: a functional keras.Model, images float[b, s, s, 3] in 0..255 -> features [b, f]; `settle`.
 
 Keras downloads the ImageNet weights itself, once, into its own folder.
 """
 
 import re
 from typing import Any
+
+import numpy as np
 
 from corolla.backend import keras
 from corolla.errors import RunError, WishError
@@ -47,8 +49,11 @@ def backbone(name: str, function: str, scaling: str, image_size: int, weights: s
     chosen = None if weights == "none" else weights
     shape = (image_size, image_size, 3)  # given beside the tensor, so that Keras refuses a size before it builds
     shared = {"include_top": False, "pooling": "avg", "weights": chosen, "input_shape": shape}
+    build = getattr(keras.applications, function)
     try:
-        model = getattr(keras.applications, function)(**shared, input_tensor=_scaled(inputs, scaling))
+        model = build(**shared, input_tensor=_scaled(inputs, scaling))
+        if name.startswith("efficientnet_b") and chosen == "imagenet":
+            model = _corrected(model, build(**{**shared, "weights": None}, input_tensor=inputs))
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise WishError(f"{name} cannot be built at {image_size} px: {reason}") from error
@@ -57,6 +62,34 @@ def backbone(name: str, function: str, scaling: str, image_size: int, weights: s
             raise RunError(_offline(name, error)) from error
         raise
     return keras.Model(model.inputs, model.outputs[0], name=name)
+
+
+def _corrected(model: keras.Model, plain: keras.Model) -> keras.Model:
+    """Move the weights of an EfficientNet-B with ImageNet weights into the model that Keras builds without.
+
+    Its ImageNet weights want pixels divided once more by the root of their deviation, for which Keras adds a layer that
+    the model without them does not have (keras.applications.efficientnet, on tensorflow#49930). A run is taken up from
+    its own weights, so the correction goes into the variance by which the model normalises: one model for both.
+    """
+    for layer, source in zip(_with_weights(plain), _with_weights(model), strict=True):
+        values = source.get_weights()
+        if isinstance(layer, keras.layers.Normalization):
+            mean, variance, count = values
+            values = [mean, variance * np.array(_TORCH_STD, variance.dtype), count]
+        layer.set_weights(values)
+    settle(plain)
+    return plain
+
+
+def _with_weights(model: keras.Model) -> list[keras.Layer]:
+    return [layer for layer in model.layers if layer.weights]
+
+
+def settle(model: keras.Model) -> None:
+    """Let layers that compute constants of their weights do so: to be called when weights were assigned."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def _offline(name: str, error: Exception) -> str:
