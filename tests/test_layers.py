@@ -12,10 +12,11 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors storage classes chips hlo backend interrupt reporter clock pace memory installation largest",
+    "types errors storage classes graph interpreter chips hlo backend interrupt reporter clock pace memory",
+    "installation largest",
     "config compiled schedule",
     "records",
-    "images order",
+    "images order photo",
     "hosts mesh metrics",
     "augment losses optim models probe checkpoint",
     "topology",
@@ -26,12 +27,12 @@ LAYERS = (
     "journal judge console",
     "job",
     "loop fit",
-    "sample fetch check train evaluate predict plan doctor export",
+    "sample fetch check train evaluate predict identify plan doctor export",
     "cli",
 )
 """Bottom to top; a module may import what stands in its own line or below."""
 
-VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "plan", "doctor", "export")
+VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "identify", "plan", "doctor", "export")
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 

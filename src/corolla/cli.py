@@ -250,6 +250,35 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Identify:
+    """Name the flowers in photos, by a run. The first answer comes within a second."""
+
+    photos: Annotated[Positional[tuple[OnDisk, ...]], tyro.conf.arg(metavar="PHOTO...")]
+    """JPEG, PNG or WebP files of any size, or folders of them."""
+    run_folder: Annotated[Anywhere, tyro.conf.arg(name="run", metavar="RUN")]
+    """Run folder."""
+    top: int = 5
+    """Labels to tell for each photo, the likeliest first."""
+    json: bool = False
+    """Print a list as JSON: path, and top with label, name and probability."""
+
+    def run(self) -> int:
+        from corolla.identify import identify
+
+        if not self.photos:
+            raise WishError("identify needs at least one photo, or a folder of them")
+        answers = identify(self.run_folder, self.photos, self.top)
+        if self.json:
+            _emit([answer.to_json() for answer in answers])
+            return 0
+        for answer in answers:
+            print(answer.path)
+            for guess in answer.top:
+                print(f"  {guess.probability:6.1%}  {guess.name}")
+        return 0
+
+
+@dataclass(frozen=True)
 class Models:
     """List the backbones: parameters, work for one image, its size, and whether their weights are at hand."""
 
@@ -353,7 +382,7 @@ class Export:
         return 0
 
 
-Command = Sample | Fetch | Check | Train | Evaluate | Predict | Models | Plan | Doctor | Export
+Command = Sample | Fetch | Check | Train | Evaluate | Predict | Identify | Models | Plan | Doctor | Export
 
 
 def main(arguments: list[str] | None = None) -> None:

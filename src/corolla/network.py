@@ -20,9 +20,11 @@ from corolla import config, hosts
 from corolla.backend import is_jax, keras
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
+from corolla.graph import Graph
 from corolla.mesh import compute_dtype, platform
 from corolla.models import freeze, registry
 from corolla.models.applications import settle
+from corolla.models.tracing import UntraceableError, traced
 from corolla.optim import AdamW
 from corolla.run import RunFolder
 from corolla.step import Learner, State
@@ -158,6 +160,14 @@ def _without_number(layer: keras.Layer) -> str:
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
     usual = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
     return usual if re.fullmatch(rf"{usual}_\d+", layer.name) else layer.name
+
+
+def graph_of(model: keras.Model) -> Graph | None:
+    """What the model computes, by the names of `named_weights`; None where graphs have no operation for it."""
+    try:
+        return traced(model, named_weights(model))
+    except UntraceableError:
+        return None
 
 
 def scored_weights(learner: Learner, state: State) -> dict[str, jax.Array]:

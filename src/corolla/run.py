@@ -4,6 +4,7 @@ Takes: a path. Gives: `RunFolder`, which reads and writes
     config.json        the settings of the run, and a fingerprint of its data
     environment.json   versions and devices
     labels.json        the label names, in label order
+    graph.json         where the model is of plain layers: what it computes, for `identify`
     preset/            where the model is KerasHub's: its description, by which it is built again without the network
     metrics.jsonl      one line an epoch (epoch 0 is the probe)
     scores.json        the scores of the best epoch on the validation split; written last: its presence means finished
@@ -30,6 +31,8 @@ from corolla import checkpoint, config
 from corolla.checkpoint import Saved, read_json, write_file, write_json
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
+from corolla.graph import Graph
+from corolla.graph import from_json as graph_from_json
 from corolla.models.registry import HUB
 from corolla.storage import AnyPath, any_path, local_copy
 from corolla.types import Photos
@@ -37,7 +40,7 @@ from corolla.types import Photos
 KEPT = 2
 """Checkpoints that stay on the disk: should the newest be damaged, the one before it goes on."""
 
-PRESET = "preset"
+PRESET, GRAPH = "preset", "graph.json"
 
 PACKAGES = ("corolla", "jax", "jaxlib", "keras", "numpy", "scipy", "simplejpeg", "google-crc32c", "protobuf")
 
@@ -57,10 +60,11 @@ class RunFolder:
         environment: dict[str, Any],
         names: list[str],
         preset: dict[str, str] | None = None,
+        graph: Graph | None = None,
     ) -> None:
         """Write what the run is, or check that it is the same run as the one that stands here.
 
-        preset: the files of `models.registry.files`, by name.
+        preset: the files of `models.registry.files`, by name; graph: of the model, where it has one.
         Raises WishError where the folder holds something else, or a run with other settings or other data.
         """
         if self.exists():
@@ -70,6 +74,8 @@ class RunFolder:
             raise WishError(f"{self.path} is there already and is no run folder: choose another --out")
         for name, text in (preset or {}).items():
             write_file(self.path / PRESET / name, text.encode())
+        if graph is not None:
+            write_file(self.path / GRAPH, json.dumps(graph.to_json(), separators=(",", ":")).encode())
         write_json(self.path / "labels.json", names)
         write_json(self.path / "environment.json", environment)
         write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
@@ -78,7 +84,7 @@ class RunFolder:
         """Whether the path is taken, but not by a run that was killed while it began."""
         if not self.path.is_dir():
             return self.path.exists()
-        ours = ("labels.json", "environment.json", PRESET)
+        ours = ("labels.json", "environment.json", PRESET, GRAPH)
         return any(p.name not in ours and not p.name.startswith(checkpoint.TEMPORARY) for p in self.path.iterdir())
 
     def _refuse_another(self, settings: TrainSettings, data: dict[str, Any]) -> None:
@@ -122,6 +128,11 @@ class RunFolder:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise RunError(f"{self.path / 'labels.json'} is damaged: it is no list of names")
         return names
+
+    def graph(self) -> Graph | None:
+        """What the model computes, or None where no graph can say it. Raises RunError where it is damaged."""
+        path = self.path / GRAPH
+        return graph_from_json(read_json(path), str(path)) if path.is_file() else None
 
     # ------------------------------------------------------------------------------------------- what it reached
 

@@ -30,7 +30,7 @@ from corolla.loop import fine_tune
 from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
 from corolla.models import registry
-from corolla.network import build, distributed, feature_model, learner_of
+from corolla.network import build, distributed, feature_model, graph_of, learner_of
 from corolla.order import Lanes
 from corolla.probe import Head, solve
 from corolla.records.shards import find_split
@@ -89,7 +89,7 @@ def _train(
     with clock.section("input"):
         photos = {name: _read(data, name, settings, mesh, reporter) for name in ("train", "val")}
         prints = {name: fingerprint(one, digests(one, mesh, settings.batch_size)) for name, one in photos.items()}
-    scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh))
+    scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh, model))
     if scores:
         reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
         return metrics.from_json(scores)
@@ -108,10 +108,12 @@ def _train(
     return job.journal.finish()
 
 
-def _begin(folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], mesh: Mesh) -> dict[str, Any] | None:
+def _begin(
+    folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], mesh: Mesh, model: keras.Model
+) -> dict[str, Any] | None:
     """Begin the run folder, or find the same run in it; return the scores of one that is finished."""
     preset = {} if folder.exists() else registry.files(settings.model, settings.image_size)
-    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset)
+    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset, graph_of(model))
     return folder.scores() if folder.finished() else None
 
 

@@ -1,0 +1,330 @@
+"""Corolla beside what a user would pick instead: the same work, in turn, on the same machine.
+
+Takes: a folder of photos in the competition's layout (`--data`; a rendered sample without), which rows to run.
+Gives: `docs/side_by_side.json`, and from it the table in `docs/benchmarks.md` between its two marks. Rows that were not
+run this time keep what stands there, each with the machine and versions that it was measured with.
+
+    make bench                                # all rows
+    python bench/compare.py --data D --rows input predict
+
+Peers are installed into environments of their own (.venv-peers/NAME; PyTorch's takes 6 GB), Corolla runs in this one.
+Both sides of a row are started, built, compiled and warmed up; then they do rounds in turn, and the one that waits
+takes no time. The ratio is that of the medians; its interval is a bootstrap over pairs of rounds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+SIDES, WORK = Path(__file__).parent / "sides", ROOT / "runs" / "bench"
+STORED, PAGE = ROOT / "docs" / "side_by_side.json", ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- side by side: written by bench/compare.py -->", "<!-- end of side by side -->"
+
+PEERS = {
+    "torch": ("torch", "torchvision", "timm", "onnx", "onnxscript", "pillow"),
+    "tensorflow": ("tensorflow-cpu", "keras"),
+    "grain": ("grain", "simplejpeg"),
+    "onnx": ("onnxruntime",),
+}
+"""What is installed for each peer, the newest of each."""
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+BOOTSTRAPS = 10_000
+
+
+@dataclass(frozen=True)
+class Side:
+    """Who does the work: a script in `sides`, in an environment (None: this one)."""
+
+    name: str
+    script: str
+    environment: str | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+    """Added to the row's wish."""
+
+
+OURS = Side("Corolla", "ours.py")
+TIMM = Side("timm, PyTorch", "torch_timm.py", "torch", {"compile": False})
+TIMM_COMPILED = Side("timm, torch.compile", "torch_timm.py", "torch", {"compile": True})
+KERAS = Side("Keras on TensorFlow", "tensorflow_keras.py", "tensorflow")
+ONNX = Side("timm in ONNX Runtime", "onnx_runtime.py", "onnx")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The same work for several sides, Corolla first. differs: where it is not quite the same."""
+
+    name: str
+    work: str
+    wish: dict[str, Any]
+    sides: tuple[Side, ...]
+    differs: str = ""
+
+
+def rows(files: "Files") -> list[Row]:
+    """All of them, in the order of the table."""
+    lite0 = {"model": "efficientnet_lite0", "size": 224, "batch": 32, "steps": 8, "cores": CORES}
+    lite0 |= {"keras": str(files.keras("efficientnet_lite0")), "onnx": str(files.onnx("efficientnet_lite0"))}
+    resnet = {**lite0, "model": "resnet50", "steps": 2, "keras": str(files.keras("resnet50"))}
+    read = {
+        "data": str(files.data),
+        "photos": str(files.photos),
+        "split": "train",
+        "size": 224,
+        "batch": 32,
+        "cores": CORES,
+    }
+    grain = Side("Grain", "grain_reader.py", "grain")
+    data = Side("tf.data", "tensorflow_keras.py", "tensorflow")
+    loader = Side("PyTorch DataLoader", "torch_timm.py", "torch")
+    ready = "peers get float images that are ready in memory; Corolla's step also cuts, scales and mirrors them"
+    timm_norm = "; timm's ResNet-50 has its stride in the 3×3 convolution (4.1 GFLOP), Keras' in the 1×1 (3.9)"
+    return [
+        Row("input", "input", read, (OURS, data, loader, grain), "PyTorch and Grain read JPEG files, not TFRecords"),
+        Row("train lite0", "train", lite0, (OURS, TIMM, TIMM_COMPILED, KERAS), ready),
+        Row("train lite0, batch norm of the batch", "train", {**lite0, "norm": "batch"}, (OURS, TIMM, KERAS), ready),
+        Row("train ResNet-50", "train", resnet, (OURS, TIMM, KERAS), ready + timm_norm),
+        Row("predict lite0", "predict", {**lite0, "steps": 16}, (OURS, TIMM, TIMM_COMPILED, ONNX, KERAS)),
+        Row("predict lite0, bfloat16", "predict", {**lite0, "steps": 16, "precision": "bfloat16"}, (OURS, TIMM)),
+    ]
+
+
+# What both sides work on ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Files:
+    """Photos and models, made once, under runs/bench."""
+
+    data: Path
+
+    @property
+    def photos(self) -> Path:
+        """The training split as JPEG files in a folder for each class."""
+        return WORK / f"photos-{self.data.name}"
+
+    def keras(self, model: str) -> Path:
+        """Corolla's backbone as a file for Keras."""
+        return WORK / f"{model}.keras"
+
+    def onnx(self, model: str) -> Path:
+        """timm's model for ONNX Runtime."""
+        return WORK / f"{model}.onnx"
+
+    def make(self, wanted: list[Row]) -> None:
+        """Write what the rows need and is not there yet."""
+        WORK.mkdir(parents=True, exist_ok=True)
+        if any("photos" in row.wish for row in wanted) and not self.photos.is_dir():
+            _unpack(self.data, self.photos)
+        for row in wanted:
+            path = Path(row.wish.get("keras", WORK))
+            if not path.exists():
+                _save_keras(row.wish["model"], path)
+            if ONNX in row.sides and not Path(row.wish["onnx"]).exists():
+                for _ in Running(Side("", "torch_timm.py", "torch"), "export", row.wish).once():
+                    pass
+
+
+def _unpack(data: Path, out: Path) -> None:
+    """Write the encoded images of a split as they stand in the records."""
+    from corolla.records.shards import find_split, read_split
+
+    made = out.with_name(out.name + ".part")
+    for found in read_split(find_split(data, "train", 224), labels="need"):
+        folder = made / str(found.example.label)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{found.example.id}.jpg").write_bytes(found.example.image)
+    made.rename(out)
+
+
+def _save_keras(model: str, path: Path) -> None:
+    from corolla.models import registry
+
+    registry.stock_backbone(model, 224, "none").save(path)
+
+
+# Running ----------------------------------------------------------------------------------------------------------
+
+
+def python(environment: str | None) -> Path:
+    """The interpreter of a peer's environment, which is made where it is not there."""
+    if environment is None:
+        return Path(sys.executable)
+    folder = ROOT / ".venv-peers" / environment
+    stamp = folder / "installed.json"
+    found = folder / "bin" / "python"
+    if not stamp.is_file() or json.loads(stamp.read_text()) != list(PEERS[environment]):
+        print(f"installing {', '.join(PEERS[environment])} into {folder}", file=sys.stderr)
+        venv.create(folder, with_pip=True)
+        words = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEERS[environment]]
+        subprocess.run(words, check=True)
+        stamp.write_text(json.dumps(PEERS[environment]))
+    return found
+
+
+class Running:
+    """A side's process. It is ready when the constructor returns."""
+
+    def __init__(self, side: Side, work: str, wish: dict[str, Any]) -> None:
+        self.side, self.rounds = side, list[dict[str, float]]()
+        told = json.dumps({**wish, **side.more})
+        environment = {**os.environ, "PYTHONPATH": str(SIDES)}
+        self.log = (WORK / f"{Path(side.script).stem}-{work}.log").open("w")
+        self.process = subprocess.Popen(
+            [python(side.environment), SIDES / side.script, work, told],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=environment,
+        )
+        self.told = self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()  # pyright: ignore
+        if not line:
+            raise SystemExit(f"{self.side.name} ended: see {self.log.name}")
+        return json.loads(line)
+
+    def round(self) -> None:
+        """Let it work once."""
+        self.process.stdin.write("\n")  # pyright: ignore
+        self.process.stdin.flush()  # pyright: ignore
+        self.rounds.append(self._answer())
+
+    def once(self) -> Iterator[dict[str, float]]:
+        """One round, and the end."""
+        self.round()
+        self.end()
+        yield self.rounds[-1]
+
+    def end(self) -> None:
+        """Let it go."""
+        self.process.stdin.close()  # pyright: ignore
+        self.process.wait()
+        self.log.close()
+
+
+def measure(row: Row, rounds: int) -> dict[str, Any]:
+    """All sides of a row, in turn."""
+    running = [Running(side, row.work, row.wish) for side in row.sides]
+    for number in range(rounds):
+        for each in running:
+            each.round()
+            last = each.rounds[-1]
+            print(f"{row.name:40} {number + 1}/{rounds} {each.side.name:24}{last['images'] / last['seconds']:9.1f}/s")
+    for each in running:
+        each.end()
+    return {
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "rounds": rounds,
+        "wish": {name: value for name, value in row.wish.items() if name not in ("data", "photos", "keras", "onnx")},
+        "differs": row.differs,
+        "sides": [described(each) for each in running],
+        "ratios": {each.side.name: ratio(running[0].rounds, each.rounds) for each in running[1:]},
+    }
+
+
+def described(running: Running) -> dict[str, Any]:
+    """A side's part of the JSON: images a second, round by round, and its packages."""
+    rates = [each["images"] / each["seconds"] for each in running.rounds]
+    processor = [each["processor_seconds"] / each["images"] * 1e3 for each in running.rounds]
+    return {
+        "name": running.side.name,
+        "versions": running.told["versions"],
+        "ready_seconds": round(running.told["ready_seconds"], 1),
+        "images_per_second": [round(rate, 2) for rate in rates],
+        "median": round(median(rates), 2),
+        "processor_ms_per_image": round(median(processor), 2),
+        "peak_bytes": max(each["peak_bytes"] for each in running.rounds),
+    }
+
+
+def ratio(ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> list[float]:
+    """Corolla's median rate over the peer's, and the 95 % interval of a bootstrap over pairs of rounds."""
+    one, other = (np.array([each["images"] / each["seconds"] for each in rounds]) for rounds in (ours, theirs))
+    drawn = np.random.default_rng(0).integers(0, len(one), (BOOTSTRAPS, len(one)))
+    spread = np.median(one[drawn], axis=1) / np.median(other[drawn], axis=1)
+    low, high = np.quantile(spread, [0.025, 0.975])
+    return [round(float(value), 3) for value in (np.median(one) / np.median(other), low, high)]
+
+
+def machine() -> str:
+    """One line for people."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{CORES} cores of {name}, {platform.system()} {platform.release()}"
+
+
+# The page ---------------------------------------------------------------------------------------------------------
+
+
+def table(stored: dict[str, Any]) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| row | side | images/s, median (least to most) | processor ms an image | Corolla ÷ it (95 %) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in stored.items():
+        for side in row["sides"]:
+            rates = side["images_per_second"]
+            shown = f"{side['median']:,.1f} ({min(rates):,.1f} to {max(rates):,.1f})"
+            against = row["ratios"].get(side["name"])
+            compared = "" if against is None else "**{:.2f}** ({:.2f} to {:.2f})".format(*against)
+            lines.append(f"| {name} | {side['name']} | {shown} | {side['processor_ms_per_image']:.1f} | {compared} |")
+            name = ""
+    lines += ["", *notes(stored)]
+    return "\n".join(lines)
+
+
+def notes(stored: dict[str, Any]) -> Iterator[str]:
+    """What was measured on what, and where the work differs."""
+    for name, row in stored.items():
+        versions = {key: value for side in row["sides"] for key, value in side["versions"].items()}
+        packages = ", ".join(f"{key} {value}" for key, value in versions.items() if key != "python")
+        wish = ", ".join(f"{key} {value}" for key, value in row["wish"].items() if key != "cores")
+        yield f"- **{name}**: {wish}; {row['rounds']} rounds, {row['date']}; {row['machine']}; {packages}."
+        if row["differs"]:
+            yield f"  Not the same: {row['differs']}."
+
+
+def write(stored: dict[str, Any]) -> None:
+    """The JSON, and the table between the page's marks."""
+    STORED.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table(stored)}\n\n{END}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT / "runs" / "sample", help="in the competition's layout")
+    parser.add_argument("--rows", nargs="+", metavar="WORD", help="rows whose names begin so; all by default")
+    parser.add_argument("--rounds", type=int, default=7)
+    wish = parser.parse_args()
+    files = Files(wish.data.resolve())
+    every = rows(files)
+    wanted = [row for row in every if not wish.rows or any(row.name.startswith(word) for word in wish.rows)]
+    files.make(wanted)
+    stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
+    for row in wanted:
+        stored[row.name] = measure(row, wish.rounds)
+        write({each.name: stored[each.name] for each in every if each.name in stored})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Photos of any kind, and what is none."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from corolla import photo
+from corolla.errors import DataError
+from corolla.photo import prepared
+
+
+def written(image: Image.Image, format: str = "PNG", **more) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **more)
+    return out.getvalue()
+
+
+def half(left=(255, 0, 0), right=(0, 0, 255), size=(64, 32)) -> Image.Image:
+    """Red on the left, blue on the right."""
+    image = Image.new("RGB", size, left)
+    image.paste(right, (size[0] // 2, 0, *size))
+    return image
+
+
+def test_the_centred_square_is_taken_and_scaled():
+    seen = prepared(written(half()), 16, "x")
+    assert seen.shape == (16, 16, 3) and seen.dtype == np.uint8
+    assert (seen[:, :4] == (255, 0, 0)).all() and (seen[:, 12:] == (0, 0, 255)).all()
+    tall = prepared(written(half().transpose(Image.Transpose.ROTATE_90)), 16, "x")
+    assert (tall[:4] == (0, 0, 255)).all() and (tall[12:] == (255, 0, 0)).all()
+
+
+def test_a_photo_of_the_right_size_is_left_as_it_is():
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    np.testing.assert_array_equal(prepared(written(Image.fromarray(pixels)), 24, "x"), pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_exif_says_which_side_is_up(orientation, format):
+    upright = half(size=(32, 32))
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's numbers of what brings it there
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    more = {"quality": 100} if format != "PNG" else {}
+    seen = prepared(written(stored, format, exif=exif, **more), 32, "x").astype(int)
+    assert (abs(seen[:, :12] - (255, 0, 0)) < 12).all() and (abs(seen[:, 20:] - (0, 0, 255)) < 12).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK", "I;16"])
+def test_kinds_of_pixels(mode):
+    image = Image.new("L", (40, 40), 128).convert("I;16" if mode == "I;16" else mode)
+    seen = prepared(written(image, "JPEG" if mode == "CMYK" else "PNG"), 8, "x")
+    assert seen.shape == (8, 8, 3) and seen.dtype == np.uint8
+
+
+def test_small_and_moving_ones():
+    assert (prepared(written(Image.new("RGB", (1, 1), (9, 8, 7))), 8, "x") == (9, 8, 7)).all()
+    frames = [Image.new("RGB", (20, 20), color) for color in ("red", "lime")]
+    for format in ("PNG", "WEBP"):
+        moving = written(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+        assert (prepared(moving, 8, "x") == (255, 0, 0)).all()
+
+
+def test_a_large_jpeg_is_what_all_of_its_pixels_say():
+    """Read at a fraction of its size, within a few levels of the slow way."""
+    wavy = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    large = Image.fromarray(wavy).resize((3000, 3000), Image.Resampling.BICUBIC)
+    slowly = np.asarray(large.resize((12, 12), Image.Resampling.LANCZOS)).astype(int)
+    assert abs(prepared(written(large, "JPEG", quality=95), 12, "x") - slowly).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", r"^tulip\.jpg: no JPEG, PNG or WebP: convert it to one of these$"),
+        (b"GIF89a" + bytes(40), r"^tulip\.jpg: no JPEG, PNG or WebP"),
+        (b"%PDF-1.7", r"^tulip\.jpg: no JPEG, PNG or WebP"),
+        (written(half(), "JPEG")[:300], r"^tulip\.jpg: damaged \("),
+        (written(half(size=(400, 400)), "PNG")[:200], r"^tulip\.jpg: damaged \("),
+        (written(half(), "GIF"), r"^tulip\.jpg: no JPEG, PNG or WebP"),
+    ],
+)
+def test_what_is_no_photo(content, line):
+    with pytest.raises(DataError, match=line):
+        prepared(content, 16, "tulip.jpg")
+
+
+def test_too_many_pixels(monkeypatch):
+    """Refused by the header: 20,000 x 20,000 of one colour are a small file."""
+    monkeypatch.setattr(photo, "MAX_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"^big\.png: 64x32 px, the limit is 1,000 px in all: make it smaller$"):
+        prepared(written(half()), 16, "big.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"^big\.png: more pixels than the limit"):
+        prepared(written(half()), 16, "big.png")
