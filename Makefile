@@ -1,6 +1,7 @@
 # make run    the main job: train on DATA (or on a rendered sample), score, write submission.csv
 # make test   all checks and tests
 # make setup  only make and fill .venv
+# make bench  Corolla beside its peers on DATA, or on a rendered sample (ROWS= for some of the rows)
 # make plans  write the plans of TPUs that tests compare with anew (MODELS=, CHIPS= for some of them)
 # make test-extras   the tests that need TensorFlow, KerasHub, stores' clients and emulators, in a .venv-extras of their own
 PYTHON ?= python3
@@ -17,7 +18,7 @@ ARGS   ?= --minutes 20
 endif
 RUN    ?= runs/$(notdir $(abspath $(FROM)))-run
 
-.PHONY: run test test-extras plans setup check clean
+.PHONY: run test test-extras plans bench setup check clean
 
 setup: $(VENV)/dev.stamp
 
@@ -48,6 +49,11 @@ test-extras:
 	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py tests/test_remote.py \
 	  tests/test_hosts.py
 
+# Corolla beside its peers, which get environments of their own (PyTorch's takes 6 GB); an hour on two quiet cores
+bench: $(VENV)/dev.stamp
+	@[ -n "$(DATA)" ] || [ -d $(FROM) ] || $(BIN)/corolla sample $(FROM)
+	$(BIN)/python bench/compare.py $(if $(DATA),--data "$(DATA)") $(if $(ROWS),--rows $(ROWS))
+
 # the plans that tests compare with, written anew by the compiler of TPUs (an hour on two quiet cores)
 PLANS  := tests/golden/plans
 MODELS ?= efficientnet_lite0 convnext_tiny
@@ -66,4 +72,4 @@ run: $(VENV)/run.stamp
 	$(BIN)/corolla predict "$(RUN)" --data "$(FROM)" --out "$(RUN)/submission.csv"
 
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-plan build dist
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-plan $(VENV)-peers build dist

@@ -24,6 +24,13 @@ def test_an_operation_that_is_not_known():
         Interpreter(Graph(4, (Node("input"), Node("attention", (0,)))), {}, "RUN")
 
 
+def test_a_graph_that_cannot_be_done():
+    """Damaged in a way that its JSON does not show."""
+    nodes = (Node("input"), Node("global_average", (0,), {"kept": False}))
+    with pytest.raises(RunError, match=r"^RUN: global_average cannot be done \(.*kept.*\): it is damaged$"):
+        Interpreter(Graph(4, nodes), {}, "RUN")(np.zeros((1, 4, 4, 3)))
+
+
 @pytest.mark.parametrize(
     ("stored", "line"),
     [

@@ -86,6 +86,15 @@ def prediction(wish: dict[str, Any]) -> Round:
     return once
 
 
+def photo(wish: dict[str, Any]) -> Round:
+    """Names for one photo, from a run folder: what `corolla identify` does. Done when it is ready."""
+    from corolla.identify import identify
+
+    print(list(identify(wish["run"], [Path(wish["photo"])])))
+    return lambda: 1
+
+
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    serve({"input": reading, "train": training, "predict": prediction}, ("corolla", "jax", "keras", "numpy"))
+    works = {"input": reading, "train": training, "predict": prediction, "photo": photo}
+    serve(works, ("corolla", "jax", "keras", "numpy"))

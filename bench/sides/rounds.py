@@ -1,7 +1,8 @@
 """One side of a comparison: a process that does a round of work whenever it is told to.
 
 Takes: on the command line, which work and a wish in JSON; then a line on standard input for every round.
-Gives: a line of JSON for every round: images worked on, seconds, processor seconds of this process and its children.
+Gives: a line of JSON when it is ready, one with its versions, and one for every round: images worked on, seconds,
+processor seconds of this process and its children.
 
 Both sides of a comparison are alive at once, so that rounds can be taken in turn without building and compiling anew;
 the one that waits reads from a pipe and takes no time. It needs nothing but Python, for it is run in every peer's
@@ -32,8 +33,8 @@ def serve(works: dict[str, Prepare], packages: tuple[str, ...]) -> None:
     work, wish = sys.argv[1], json.loads(sys.argv[2])
     begin = time.perf_counter()
     run = works[work](wish)
-    told = {"ready_seconds": time.perf_counter() - begin, "versions": _versions(packages)}
-    print(json.dumps(told), file=answers, flush=True)
+    print(json.dumps({"ready_seconds": time.perf_counter() - begin}), file=answers, flush=True)
+    print(json.dumps(_versions(packages)), file=answers, flush=True)
     for _ in sys.stdin:
         begin, before = time.perf_counter(), _processor()
         images = run()

@@ -99,14 +99,29 @@ def prediction(wish: dict[str, Any]) -> Round:
     return once
 
 
+def photo(wish: dict[str, Any]) -> Round:
+    """Class scores of one photo, from a file of weights, with the model's own transform. Done when it is ready."""
+    import timm
+    import torch
+    from PIL import Image
+
+    model = timm.create_model(MODELS[wish["model"]], num_classes=104)
+    model.load_state_dict(torch.load(wish["weights"], weights_only=True))
+    look = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    with torch.inference_mode():
+        print(model.eval()(look(Image.open(wish["photo"]).convert("RGB"))[None]).softmax(1).topk(5))
+    return lambda: 1
+
+
 def exporting(wish: dict[str, Any]) -> Round:
-    """Write the model as ONNX, for ONNX Runtime's side."""
+    """Write the model's weights, and the model as ONNX for ONNX Runtime's side."""
     import torch
 
     size, path = wish["size"], Path(wish["onnx"])
     path.parent.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
     model = _model(wish).eval()
+    torch.save(model.state_dict(), wish["weights"])
     batch = {0: torch.export.Dim("batch", min=1, max=1024)}
     example = torch.rand(2, 3, size, size)
     torch.onnx.export(model, (example,), str(path), dynamo=True, dynamic_shapes=(batch,), external_data=False)
@@ -115,5 +130,5 @@ def exporting(wish: dict[str, Any]) -> Round:
 
 
 if __name__ == "__main__":
-    works = {"input": reading, "train": training, "predict": prediction, "export": exporting}
+    works = {"input": reading, "train": training, "predict": prediction, "photo": photo, "export": exporting}
     serve(works, ("torch", "timm", "torchvision", "pillow", "numpy"))

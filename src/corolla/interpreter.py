@@ -59,7 +59,7 @@ class _Prepared:
     """A node with its weights at hand. affine: of what follows it and was folded in; ends: activations after it."""
 
     def __init__(self, node: Node, inputs: list[int], values: dict[str, Array], source: str) -> None:
-        self.operation, self.inputs, self.values = node.operation, inputs, values
+        self.operation, self.inputs, self.values, self.source = node.operation, inputs, values, source
         self.settings = {name: value for name, value in node.settings.items() if name not in values}
         self.ends: list[str] = []
         if node.operation not in _STEPS:
@@ -67,7 +67,10 @@ class _Prepared:
 
     def run(self, *inputs: Array) -> Array:
         """The operation and what was folded into it, which is done in place: those of `_FOLDING` give new arrays."""
-        found = _STEPS[self.operation](*inputs, **self.values, **self.settings)
+        try:
+            found = _STEPS[self.operation](*inputs, **self.values, **self.settings)
+        except (TypeError, ValueError, KeyError, IndexError) as error:
+            raise RunError(f"{self.source}: {self.operation} cannot be done ({error}): it is damaged") from error
         for kind in self.ends:
             found = _ACTIVATIONS[kind](found, found)
         return found
