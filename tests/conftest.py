@@ -42,6 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="libtpu is not installed (pip install corolla[tpu-plan])"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_device_a_core() -> None:
+    """As every command has it: whoever touches JAX first decides how many devices a CPU is, for all tests after it."""
+    from corolla.mesh import make_mesh
+
+    make_mesh()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The real photos (6,211 train, 1,555 val, 909 test at 224 px); never copied, never committed."""

@@ -55,7 +55,7 @@ LAST_STEP = SETTINGS.epochs * STEPS
 def test_the_run_folder_holds_what_its_description_names(finished):
     named = set(re.findall(r"[a-z-]+\.(?:jsonl?|npz)|[a-z]+/", run.__doc__ or ""))
     found = {path.name + "/" * path.is_dir() for path in finished.iterdir()}
-    assert found | {"preset/"} == named and len(found) == 9  # a preset is kept where the model is KerasHub's
+    assert found | {"preset/"} == named and len(found) == 10  # a preset is kept where the model is KerasHub's
 
 
 def test_config_names_settings_and_data(finished):

@@ -74,9 +74,9 @@ class RunFolder:
             raise WishError(f"{self.path} is there already and is no run folder: choose another --out")
         for name, text in (preset or {}).items():
             write_file(self.path / PRESET / name, text.encode())
+        write_json(self.path / "labels.json", names)
         if graph is not None:
             write_file(self.path / GRAPH, json.dumps(graph.to_json(), separators=(",", ":")).encode())
-        write_json(self.path / "labels.json", names)
         write_json(self.path / "environment.json", environment)
         write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
 
