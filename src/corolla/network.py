@@ -24,6 +24,7 @@ from corolla.graph import Graph
 from corolla.mesh import compute_dtype, platform
 from corolla.models import freeze, registry
 from corolla.models.applications import settle
+from corolla.models.blank import blank
 from corolla.models.tracing import UntraceableError, traced
 from corolla.optim import AdamW
 from corolla.run import RunFolder
@@ -129,7 +130,8 @@ def trained(folder: RunFolder, mesh: Mesh) -> keras.Model:
         lambda: (dataclasses.asdict(folder.settings()), folder.model(), len(folder.names()))
     )
     settings = config.from_dict({**settings, "model": name})
-    model = hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
+    with blank():
+        model = hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
     best: dict[str, NDArray] = {}
     hosts.from_first(lambda: best.update(folder.best().arrays))
     load_weights(model, hosts.arrays_from_first(best), str(folder.path))

@@ -31,6 +31,7 @@ from corolla.chips import Chip, chip_of
 from corolla.config import MOST_IMAGES, PlanWish, TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.mesh import describe, free_bytes, image_bytes, make_mesh, platform
+from corolla.models.blank import blank
 from corolla.order import Lanes
 from corolla.programs import Reading
 from corolla.reporter import SILENT, Reporter
@@ -245,7 +246,8 @@ def _case(wish: PlanWish, mesh: Mesh, chip: Chip | None) -> _Case:
         batch_norm=wish.batch_norm,
         precision=wish.precision,
     )
-    model, settings = network.build(settings, classes.COUNT, mesh)
+    with blank():
+        model, settings = network.build(settings, classes.COUNT, mesh)
     side = wish.data_size or wish.image_size
     lanes = Lanes(wish.train_records, settings.batch_size)
     capacity = chip.hbm_bytes // chip.devices if chip else free_bytes(mesh) // mesh.size

@@ -11,6 +11,7 @@ import simplejpeg
 from corolla.backend import keras
 from corolla.errors import RunError, WishError
 from corolla.models import applications, freeze, lowering, registry
+from corolla.models.blank import blank
 from flow import flower
 
 
@@ -174,7 +175,8 @@ def test_a_photo_is_scaled_as_its_family_scales_it(name):
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny"])
 def test_families_that_leave_pixels_alone_scale_inside(name):
     """A model that took 0..255 for its own range would give features hundreds of times as large."""
-    kinds = [type(layer).__name__ for layer in registry.stock_backbone(name, 32, "none").layers[:4]]
+    with blank():
+        kinds = [type(layer).__name__ for layer in registry.stock_backbone(name, 32, "none").layers[:4]]
     assert {"Rescaling", "Normalization"} & set(kinds)
 
 
@@ -206,7 +208,8 @@ def test_facts_are_those_of_the_models():
     assert list(facts) == registry.names()
     for name in ("micro", "efficientnet_lite0", "mobilenet_v3_small"):
         known = registry.entry(name)
-        model = registry.stock_backbone(name, None, "none")
+        with blank():
+            model = registry.stock_backbone(name, None, "none")
         assert facts[name].parameters == model.count_params() and facts[name].image_size == known.image_size
     published = {"efficientnet_lite0": 0.78, "mobilenet_v2": 0.6, "resnet50": 7.7, "vgg16": 30.7, "convnext_tiny": 8.9}
     for name, gflops in published.items():

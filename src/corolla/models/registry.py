@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,12 +171,14 @@ def backbone(name: str, image_size: int | None = None, weights: Weights = "image
     Raises WishError (unknown name, size or weights) and RunError (weights that cannot be had).
     """
     _check(name, image_size, weights)
+    from corolla.models.blank import blank
     from corolla.models.lowering import fast_on_cpu
 
-    if weights in _WORDS:
-        return fast_on_cpu(stock_backbone(name, image_size, weights))
-    model = fast_on_cpu(stock_backbone(name, image_size, "none"))
-    _load(model, Path(weights))
+    overwritten = weights != "none" and not name.startswith(HUB)  # KerasHub keeps what a preset's weights do not hold
+    with blank() if overwritten else nullcontext():
+        model = fast_on_cpu(stock_backbone(name, image_size, weights if weights in _WORDS else "none"))
+    if weights not in _WORDS:
+        _load(model, Path(weights))
     return model
 
 
