@@ -357,9 +357,13 @@ def notes(stored: dict[str, Any]) -> Iterator[str]:
 def write(stored: dict[str, Any]) -> None:
     """The JSON, and the table between the page's marks."""
     STORED.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
-    before, rest = PAGE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table(stored)}\n\n{END}{after}")
+    replace_between(PAGE, BEGIN, END, table(stored))
+
+
+def replace_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` between two marks of a page."""
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}")
 
 
 def main() -> None:

@@ -156,14 +156,14 @@ def test_train_without_labels(tiny_data):
 
 
 def test_a_shard_that_cannot_be_read(tiny_data, monkeypatch):
-    real = shards_module.read_shard
+    real = shards_module.unread_shard
 
     def breaks(shard, **settings):
         if shard.path.name.startswith("01-32x32-12"):
             raise DataError(f"{shard.path}: cannot be read (Input/output error): check the disk")
         yield from real(shard, **settings)
 
-    monkeypatch.setattr(shards_module, "read_shard", breaks)
+    monkeypatch.setattr(shards_module, "unread_shard", breaks)
     report = check(tiny_data)
     assert reasons(report) == ["cannot be read (Input/output error): check the disk"]
     assert report.splits[0].records == 12 and len(report.splits) == 3

@@ -306,7 +306,7 @@ def test_a_split_that_does_not_fit_in_memory(tiny_data, monkeypatch):
     def refuses(*_, **__):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(images.mmap, "mmap", refuses)
+    monkeypatch.setattr("mmap.mmap", refuses)
     assert refusal(tiny_data) == (
         "24 images of 32x32 px need 0.0 GB of memory, which this machine does not give: take a smaller image size"
     )

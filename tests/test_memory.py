@@ -1,9 +1,14 @@
-"""Memory that may still be taken: the machine's, or its container's where that is less."""
+"""Memory that may still be taken: the machine's, or its container's where that is less; and large arrays."""
 
+import mmap
+import resource
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from corolla import memory
 from corolla.memory import host_free_bytes
 
 GIB = 2**30
@@ -57,3 +62,23 @@ def test_version_1_and_a_limit_that_is_none(machine):
 def test_used_beyond_the_limit_is_no_room(machine):
     files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1000", "sys/fs/cgroup/memory.current": "2000"}
     assert host_free_bytes(machine(**files)) == 0
+
+
+def test_populating_keeps_values_and_neighbours():
+    array = memory.small_pages((5, 4096, 3))
+    array[:] = np.arange(5, dtype=np.uint8)[:, None, None]
+    before = array.copy()
+    memory.populate(array[1:3, 7:9])
+    np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts the pages that Linux gave")
+def test_populated_pages_are_there_before_they_are_touched():
+    advise = memory._madvise()
+    if advise is None or advise(0, 0, memory._POPULATE_WRITE):
+        pytest.skip("Linux before 5.14 cannot populate")
+    array = memory.small_pages((64 * mmap.PAGESIZE,))
+    memory.populate(array)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    array[:: mmap.PAGESIZE] = 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 32

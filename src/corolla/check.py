@@ -19,7 +19,7 @@ from corolla.classes import NAMES
 from corolla.errors import DataError
 from corolla.images import ImageError, Progress, decode, in_order, wrong_size
 from corolla.records.framing import CRC_IS_FAST, count_records
-from corolla.records.shards import Found, Shard, data_folder, list_shards, numbering_faults, read_shards
+from corolla.records.shards import Found, Shard, Unread, data_folder, list_shards, numbering_faults, unread_shards
 from corolla.storage import AnyPath, RemotePath, any_path
 from corolla.types import SPLITS, BadRecord, Example, Split
 
@@ -200,7 +200,7 @@ class _Checker:
         self.report.splits.append(summary)
         before = len(self.report.problems)
         labels = "need" if split in NEEDED else "maybe"
-        for shard, items in zip(shards, read_shards(shards, labels=labels), strict=True):
+        for shard, items in zip(shards, unread_shards(shards, labels=labels), strict=True):
             try:
                 self.read_shard(summary, items)
             except DataError as error:
@@ -208,7 +208,7 @@ class _Checker:
         summary.problems = len(self.report.problems) - before
         self.compare_names(summary, shards)
 
-    def read_shard(self, summary: SplitReport, items: Iterator[Found | BadRecord]) -> None:
+    def read_shard(self, summary: SplitReport, items: Iterator[Unread | BadRecord]) -> None:
         for item in in_order(_inspect, items):
             if isinstance(item, BadRecord):
                 self.problem(summary.split, item.path, item.reason, item)
@@ -266,15 +266,16 @@ class _Checker:
                 report.notes.append(_classes_note(split))
 
 
-def _inspect(item: Found | BadRecord) -> _Seen | BadRecord:
-    if isinstance(item, BadRecord):
-        return item
-    image = item.example.image
+def _inspect(item: Unread | BadRecord) -> _Seen | BadRecord:
+    found = item.read() if isinstance(item, Unread) else item
+    if isinstance(found, BadRecord):
+        return found
+    image = found.example.image
     try:
         pixels = decode(image) if isinstance(image, bytes) else image
     except ImageError as error:
-        return item.bad(f"id {item.example.id!r}: {error}")
-    return _Seen(item, pixels.shape[:2], _digest(item.example))
+        return found.bad(f"id {found.example.id!r}: {error}")
+    return _Seen(found, pixels.shape[:2], _digest(found.example))
 
 
 def _digest(example: Example) -> bytes:

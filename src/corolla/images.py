@@ -8,8 +8,6 @@ the shards whatever the threads do, so memory is the array plus one shard.
 """
 
 import io
-import math
-import mmap
 import os
 import struct
 from collections import deque
@@ -25,9 +23,20 @@ from PIL import Image
 
 from corolla import classes as flowers
 from corolla.errors import DataError
+from corolla.memory import populate, small_pages
 from corolla.records.example import JPEG_MAGIC, PNG_MAGIC
 from corolla.records.framing import RecordError
-from corolla.records.shards import WAY_OUT, Found, Labels, SplitFiles, read_split, with_room
+from corolla.records.shards import (
+    WAY_OUT,
+    Found,
+    Labels,
+    Places,
+    SplitFiles,
+    Unread,
+    refuse_twice,
+    unread_split,
+    with_room,
+)
 from corolla.types import BadRecord, OnBadRecord, Photos
 
 MAX_PIXELS = 50_000_000
@@ -76,15 +85,19 @@ def decode_into(image: bytes | NDArray[np.uint8], out: NDArray[np.uint8]) -> Non
     Raises ImageError as `decode` does, and where the image's size is not that of `out`; what `out` then holds is
     undefined.
     """
-    size = image.shape[:2] if isinstance(image, np.ndarray) else read_size(image)
-    if fault := wrong_size(size, out.shape[:2]):
-        raise ImageError(fault)
     if isinstance(image, np.ndarray):
+        _refuse(image.shape[:2], out)
         out[:] = image
     elif image.startswith(JPEG_MAGIC):
         _decode_jpeg(image, out)
     else:
+        _refuse(read_size(image), out)
         _decode_png(image, out)
+
+
+def _refuse(size: tuple[int, ...], out: NDArray[np.uint8]) -> None:
+    if fault := wrong_size(size, out.shape[:2]):
+        raise ImageError(fault)
 
 
 def wrong_size(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
@@ -115,9 +128,12 @@ def _jpeg_size(image: bytes) -> tuple[int, int]:
 
 
 def _decode_jpeg(image: bytes, out: NDArray[np.uint8]) -> None:
+    """The library refuses an image that needs more bytes than `out` has; a smaller one fills a part of it."""
     try:
-        simplejpeg.decode_jpeg(image, "RGB", buffer=out)
+        decoded = simplejpeg.decode_jpeg(image, "RGB", buffer=out)
+        _refuse(decoded.shape[:2], out)
     except ValueError as error:
+        _refuse(_jpeg_size(image), out)
         raise ImageError(f"damaged JPEG ({error}): replace the image") from error
 
 
@@ -163,18 +179,19 @@ def load_split(
     """
     files, room = with_room(files)
     room = room if most is None else min(room, most)
-    canvas = _Canvas(room)
+    canvas, places = _Canvas(room), Places()
     kept: list[tuple[int, Found]] = []
     bad: list[BadRecord] = []
-    read = read_split(files, on_bad_record="skip", labels=labels, classes=classes)
-    items = map(canvas.place, islice(read, most))
+    items = map(canvas.place, islice(unread_split(files, labels=labels, classes=classes), most))
     for done, item in enumerate(in_order(canvas.paint, items), 1):
-        if isinstance(item, BadRecord):
-            if on_bad_record == "fail":
-                raise RecordError(item, WAY_OUT)
-            bad.append(item)
+        slot, seen = item
+        found = refuse_twice(seen, places) if isinstance(seen, Found) else seen
+        if isinstance(found, Found):
+            kept.append((slot, found))
+        elif on_bad_record == "fail":
+            raise RecordError(found, WAY_OUT)
         else:
-            kept.append(item)
+            bad.append(found)
         if progress and done % 64 == 0 and done < room:
             progress(done, room)
     if not kept:
@@ -195,33 +212,39 @@ class _Canvas:
         self.used = 0
         self.images: NDArray[np.uint8] | None = None
 
-    def place(self, item: Found | BadRecord) -> tuple[int, Found] | BadRecord:
-        """Give a record its row. Called in the order of the shards, by one thread."""
+    def place(self, item: Unread | BadRecord) -> tuple[int, Unread | BadRecord]:
+        """Give a record its row, -1 where it has none. Called in the order of the shards, by one thread."""
         if isinstance(item, BadRecord):
-            return item
+            return -1, item
         if self.used == self.room:  # only where remote names were believed, and lied
-            return item.bad(
+            return -1, item.bad(
                 f"the names of the shards declare {self.room} records in all, there are more: copy them again"
             )
         if self.images is None:
+            found = item.read()
+            if isinstance(found, BadRecord):
+                return -1, found
             try:
-                self.images = self._array(item.example.image)
+                self.images = self._array(found.example.image)
             except ImageError as error:
-                return item.bad(f"id {item.example.id!r}: {error}")
+                return -1, found.bad(f"id {found.example.id!r}: {error}")
         self.used += 1
         return self.used - 1, item
 
-    def paint(self, placed: tuple[int, Found] | BadRecord) -> tuple[int, Found] | BadRecord:
-        """Decode a record into its row. Called by any thread; rows do not overlap."""
-        if isinstance(placed, BadRecord):
-            return placed
-        slot, found = placed
+    def paint(self, placed: tuple[int, Unread | BadRecord]) -> tuple[int, Found | BadRecord]:
+        """Check, parse and decode a record into its row. Called by any thread; rows do not overlap."""
+        slot, item = placed
+        found = item.read() if isinstance(item, Unread) else item
+        if isinstance(found, BadRecord):
+            return slot, found
         assert self.images is not None
+        if slot % _CHUNK == 0:
+            populate(self.images[slot : slot + _CHUNK])
         try:
             decode_into(found.example.image, self.images[slot])
         except ImageError as error:
-            return found.bad(f"id {found.example.id!r}: {error}")
-        return placed
+            return slot, found.bad(f"id {found.example.id!r}: {error}")
+        return slot, found.without_image()
 
     def compacted(self, slots: list[int]) -> NDArray[np.uint8]:
         """Return the rows `slots` (ascending), moved together in place: a copy would need the memory twice."""
@@ -234,24 +257,13 @@ class _Canvas:
     def _array(self, image: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else read_size(image)
         try:
-            return _small_pages((self.room, height, width, 3))
+            return small_pages((self.room, height, width, 3))
         except (MemoryError, OSError) as error:
             gigabytes = self.room * height * width * 3 / 1e9
             raise DataError(
                 f"{self.room} images of {width}x{height} px need {gigabytes:.1f} GB of memory, which this machine does "
                 "not give: take a smaller image size"
             ) from error
-
-
-def _small_pages(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An uninitialised uint8 array on pages of ordinary size, freed with its last view.
-
-    `np.empty` asks Linux for huge pages. Where memory is in pieces, the kernel tidies up before each: the first touch
-    of 1 GB then took 4.2 s on a virtual machine with two cores, against 0.7 s page by page, spread over the threads.
-    """
-    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    memory = mmap.mmap(-1, max(math.prod(shape), 1), **private)
-    return np.frombuffer(memory, np.uint8)[: math.prod(shape)].reshape(shape)
 
 
 def _labels(kept: list[Found]) -> NDArray[np.int32] | None:

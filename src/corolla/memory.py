@@ -1,10 +1,23 @@
 """Memory of the machine that this process may still take: the machine's own, or its container's where that is less.
 
-Takes: what Linux tells under /proc and /sys. Gives: `host_free_bytes`.
+Takes: what Linux tells under /proc and /sys. Gives: `host_free_bytes`; and large arrays whose first touch is cheap
+(`small_pages`, `populate`).
 """
 
+import ctypes
+import math
+import mmap
 import os
+import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_POPULATE_WRITE = 23
+"""MADV_POPULATE_WRITE of Linux 5.14, from its uapi/asm-generic/mman-common.h."""
 
 
 def host_free_bytes(root: Path = Path("/")) -> int:
@@ -55,3 +68,38 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+# Large arrays -----------------------------------------------------------------------------------------------------
+
+
+def small_pages(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An uninitialised uint8 array on pages of ordinary size, freed with its last view.
+
+    `np.empty` asks Linux for huge pages. Where memory is in pieces, or its host has yet to provide it, the first touch
+    of 1 GB then took 3.4 to 4.2 s on a virtual machine with two cores, against 0.6 s page by page.
+    """
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    memory = mmap.mmap(-1, max(math.prod(shape), 1), **private)
+    return np.frombuffer(memory, np.uint8)[: math.prod(shape)].reshape(shape)
+
+
+def populate(part: NDArray) -> None:
+    """Have the kernel provide the pages of a contiguous part of a `small_pages` array at once; its values stay.
+
+    Touched one by one while an image is decoded into them, 37 pages an image cost 165 µs of 470; so they cost 80.
+    Where the system does not offer it, nothing happens, and the first touch does it.
+    """
+    if advise := _madvise():
+        first = part.ctypes.data // mmap.PAGESIZE * mmap.PAGESIZE
+        advise(first, part.ctypes.data + part.nbytes - first, _POPULATE_WRITE)
+
+
+@cache
+def _madvise() -> Callable[[int, int, int], int] | None:
+    """The C library's madvise, which lets other threads run meanwhile: Python's own does not. None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes, advise.restype = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int], ctypes.c_int
+    return advise

@@ -150,15 +150,19 @@ def _features(data: bytes) -> Mapping[str, Any]:
 
 
 def _present(features: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    return next((name for name in names if name in features), None)
+    for name in names:
+        if name in features:
+            return name
+    return None
 
 
 def _one_value(features: Mapping[str, Any], feature: str, kind: str, who: str) -> Any:
     """Return the only value of a feature that must be a list of `kind` with one value."""
-    found = features[feature].WhichOneof("kind")
+    value = features[feature]
+    found = value.WhichOneof("kind")
     if found != kind:
         raise SchemaError(f"{who}: feature {feature!r} holds {_KIND_WORDS[found]}, wanted {_KIND_WORDS[kind]}")
-    values = getattr(features[feature], kind).value
+    values = getattr(value, kind).value
     if len(values) != 1:
         raise SchemaError(f"{who}: feature {feature!r} holds {len(values)} values, wanted 1")
     return values[0]

@@ -1,7 +1,8 @@
 """The TFRecord container: where one record ends and the next begins, and whether its bytes are still the written ones.
 
 Takes: a file of `uint64 length | uint32 masked CRC of length | data | uint32 masked CRC of data`, little-endian, plain
-or gzipped. Gives: `Record` (number, offset, data) or `BadRecord`, in the file's order; and writes such files whole.
+or gzipped. Gives: `Record` (number, offset, data) or `BadRecord`, in the file's order (or a
+`Frame`, whose data are still to be checked); and writes such files whole.
 
 Source: TensorFlow, `tsl/lib/io/record_writer.h` (layout) and `tsl/lib/hash/crc32c.h` (mask). Both CRCs are always
 checked: that costs under 2 µs a photo of 15 kB. A file is read into memory whole, so memory is one shard a reader.
@@ -57,6 +58,27 @@ class Record:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A record whose length is intact and whose data, contents[offset:end] with a header, nobody has looked at yet."""
+
+    path: AnyPath
+    number: int
+    offset: int
+    contents: bytes
+    end: int
+
+    def checked(self) -> Record | BadRecord:
+        """Compare the CRC of the data. Any thread may do this."""
+        content = self.contents[self.offset + HEADER.size : self.end]
+        (stored,) = FOOTER.unpack_from(self.contents, self.end)
+        found = masked_crc(content)
+        if found == stored:
+            return Record(self.number, self.offset, content)
+        reason = f"damaged data (their checksum is {found:#010x}, stored is {stored:#010x}): download the file again"
+        return BadRecord(self.path, self.number, self.offset, reason)
+
+
 class RecordError(DataError):
     """One record cannot be used. `bad` says which, where and why, as do `path`, `number`, `offset`, `reason`."""
 
@@ -97,6 +119,14 @@ def read_records(path: AnyPath) -> Iterator[Record]:
 def scan_records(path: AnyPath, opened: Opener | None = None) -> Iterator[Record | BadRecord]:
     """Yield every record of a file, and a BadRecord in the place of each that is not intact.
 
+    As `scan_frames`, with each frame checked.
+    """
+    return (item.checked() if isinstance(item, Frame) else item for item in scan_frames(path, opened))
+
+
+def scan_frames(path: AnyPath, opened: Opener | None = None) -> Iterator[Frame | BadRecord]:
+    """Yield every record of a file as the lengths in it lead there, to be checked by whoever uses it.
+
     opened: opens the file, where it is not to be opened by its path.
     After a wrong CRC of the data the next record follows. After a damaged length nothing says where the next record
     starts: that BadRecord is the last item and stands for the rest of the file. An empty file gives one BadRecord.
@@ -109,7 +139,7 @@ def scan_records(path: AnyPath, opened: Opener | None = None) -> Iterator[Record
         if fault:
             yield BadRecord(path, number, offset, _explain(data, number, gzip_fault or fault))
             return
-        yield _checked(path, data, number, offset, end)
+        yield Frame(path, number, offset, data, end)
         number, offset = number + 1, end + FOOTER.size
     if gzip_fault or number == 0:
         yield BadRecord(path, number, offset, gzip_fault or "the file is empty: download it again")
@@ -151,16 +181,6 @@ def _data_end(data: bytes, offset: int) -> tuple[int, str]:
             f"where {left} are left: download it again"
         )
     return offset + HEADER.size + length, ""
-
-
-def _checked(path: AnyPath, data: bytes, number: int, offset: int, end: int) -> Record | BadRecord:
-    content = data[offset + HEADER.size : end]
-    (stored,) = FOOTER.unpack_from(data, end)
-    found = masked_crc(content)
-    if found == stored:
-        return Record(number, offset, content)
-    reason = f"damaged data (their checksum is {found:#010x}, stored is {stored:#010x}): download the file again"
-    return BadRecord(path, number, offset, reason)
 
 
 def _explain(data: bytes, number: int, fault: str) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 from corolla import classes as flowers
 from corolla.errors import DataError
 from corolla.records.example import SchemaError, parse_example
-from corolla.records.framing import Record, RecordError, count_records, scan_records
+from corolla.records.framing import Frame, Record, RecordError, count_records, scan_frames
 from corolla.storage import AnyPath, Opener, RemotePath, any_path, no_folder, opened_ahead
 from corolla.types import SPLITS, BadRecord, Example, OnBadRecord
 
@@ -74,9 +74,33 @@ class Found:
     offset: int
     example: Example
 
+    def without_image(self) -> "Found":
+        """Return its place, id and label, with no bytes for an image."""
+        return Found(self.path, self.number, self.offset, Example(self.example.id, self.example.label, b""))
+
     def bad(self, reason: str) -> BadRecord:
         """Return this record as one that cannot be used."""
         return BadRecord(self.path, self.number, self.offset, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A record that is to be checked and parsed, by any thread."""
+
+    frame: Frame
+    labels: Labels
+    classes: int
+
+    def read(self) -> Found | BadRecord:
+        """Check its CRC, parse it, and see to its label."""
+        record = self.frame.checked()
+        if isinstance(record, BadRecord):
+            return record
+        return _parsed(self.frame.path, record, self.labels, self.classes)
+
+    def bad(self, reason: str) -> BadRecord:
+        """Return this record as one that cannot be used."""
+        return BadRecord(self.frame.path, self.frame.number, self.frame.offset, reason)
 
 
 class MissingSplitError(DataError):
@@ -220,32 +244,50 @@ def read_split(
     and goes on. Bad are: a broken frame, a broken schema, a label that is missing where `labels` is "need", an id
     that stood in this split before, and (once a shard, at its end) a count that differs from the name's.
     """
-    places: dict[str, str] = {}
-    for items in read_shards(files.shards, labels=labels, classes=classes):
-        for item in items:
-            found = _refuse_twice(item, places) if isinstance(item, Found) else item
-            if on_bad_record == "fail" and isinstance(found, BadRecord):
-                raise RecordError(found, WAY_OUT)
-            yield found
+    places: Places = {}
+    for item in unread_split(files, labels=labels, classes=classes):
+        found = item.read() if isinstance(item, Unread) else item
+        found = refuse_twice(found, places) if isinstance(found, Found) else found
+        if on_bad_record == "fail" and isinstance(found, BadRecord):
+            raise RecordError(found, WAY_OUT)
+        yield found
 
 
-def read_shards(
+def unread_split(
+    files: SplitFiles, *, labels: Labels = "maybe", classes: int = flowers.COUNT
+) -> Iterator[Unread | BadRecord]:
+    """Yield every record of a split, to be read by any thread; and a BadRecord where there is nothing to be read."""
+    for items in unread_shards(files.shards, labels=labels, classes=classes):
+        yield from items
+
+
+def unread_shards(
     shards: Sequence[Shard], *, labels: Labels = "maybe", classes: int = flowers.COUNT
-) -> Iterator[Iterator[Found | BadRecord]]:
-    """Yield the examples of one shard after the other, as `read_shard` does; remote ones are fetched a few ahead."""
+) -> Iterator[Iterator[Unread | BadRecord]]:
+    """Yield the records of one shard after the other, as `unread_shard` does; remote ones are fetched a few ahead."""
     unread = opened_ahead([shard.path for shard in shards if shard.opened is None])
     for shard in shards:
         opened = shard.opened or next(unread)
-        yield read_shard(replace(shard, opened=opened), labels=labels, classes=classes)
+        yield unread_shard(replace(shard, opened=opened), labels=labels, classes=classes)
 
 
 def read_shard(shard: Shard, *, labels: Labels = "maybe", classes: int = flowers.COUNT) -> Iterator[Found | BadRecord]:
     """Yield every Example of one shard, or a BadRecord in its place; at the end one more where the count is wrong."""
+    unread = unread_shard(shard, labels=labels, classes=classes)
+    return (item.read() if isinstance(item, Unread) else item for item in unread)
+
+
+def unread_shard(
+    shard: Shard, *, labels: Labels = "maybe", classes: int = flowers.COUNT
+) -> Iterator[Unread | BadRecord]:
+    """Yield what `read_shard` yields, with the records still to be read."""
     item = None
-    for item in scan_records(shard.path, shard.opened):
-        yield _parsed(shard.path, item, labels, classes) if isinstance(item, Record) else item
-    # A shard that ends in a broken frame is not short as well: one fault, one line.
-    if isinstance(item, Record) and shard.count not in (None, item.number + 1):
+    for item in scan_frames(shard.path, shard.opened):
+        yield Unread(item, labels, classes) if isinstance(item, Frame) else item
+    # A shard that ends in a broken record is not short as well: one fault, one line.
+    if not isinstance(item, Frame) or isinstance(item.checked(), BadRecord):
+        return
+    if shard.count not in (None, item.number + 1):
         reason = (
             f"the file ends here with {item.number + 1} records, its name declares {shard.count}: download it again"
         )
@@ -262,8 +304,15 @@ def _parsed(path: AnyPath, record: Record, labels: Labels, classes: int) -> Foun
     return found
 
 
-def _refuse_twice(found: Found, places: dict[str, str]) -> Found | BadRecord:
-    name = found.example.id
-    here = f"{found.path.name} record {found.number} at byte {found.offset}"
-    first = places.setdefault(name, here) if name else here
-    return found if first is here else found.bad(f"id {name!r} stands already in {first}: remove one of the two")
+Places = dict[str, tuple[AnyPath, int, int]]
+"""Where each id was first seen: file, number, offset."""
+
+
+def refuse_twice(found: Found, places: Places) -> Found | BadRecord:
+    """Return a record, or a BadRecord where its id is among `places`; else put it there."""
+    name, here = found.example.id, (found.path, found.number, found.offset)
+    path, number, offset = first = places.setdefault(name, here) if name else here
+    if first is here:
+        return found
+    there = f"{path.name} record {number} at byte {offset}"
+    return found.bad(f"id {name!r} stands already in {there}: remove one of the two")
