@@ -22,6 +22,9 @@ from typing import Any
 Round = Callable[[], int]
 """Does the work once; returns the number of images."""
 
+HELD: list[Any] = []
+"""What a round made and its user would keep: let go of when the time has been taken."""
+
 Prepare = Callable[[dict[str, Any]], Round]
 """Builds, compiles and warms up, by a wish."""
 
@@ -41,6 +44,7 @@ def serve(works: dict[str, Prepare], packages: tuple[str, ...]) -> None:
         seconds, processor = time.perf_counter() - begin, _processor() - before
         took = {"images": images, "seconds": seconds, "processor_seconds": processor, "peak_bytes": peak_bytes()}
         print(json.dumps(took), file=answers, flush=True)
+        HELD.clear()
 
 
 def _processor() -> float:

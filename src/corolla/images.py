@@ -42,7 +42,7 @@ from corolla.types import BadRecord, OnBadRecord, Photos
 MAX_PIXELS = 50_000_000
 """No image larger than this is decoded (150 MB as uint8 RGB); the header says so before anything is allocated."""
 
-_CHUNK = 16  # images a task: enough to make the hand-over to a thread (20 µs) small beside the decoding (400 µs each)
+_CHUNK = 32  # images a task: 5 % faster than 16, as fast as 64; each takes some 400 µs
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -294,7 +294,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], threads: int | None = N
     try:
         for chunk in chunks:
             pending.append(pool.submit(lambda part: [work(item) for item in part], chunk))
-            if len(pending) > 4 * threads:
+            if len(pending) > 2 * threads:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
