@@ -41,6 +41,9 @@ PEERS = {
 }
 """What is installed for each peer, the newest of each."""
 
+SCORE = "s to a score"
+HERE = False
+"""Whether peers are installed in this environment, and none is to be made."""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 BOOTSTRAPS = 10_000
 
@@ -63,6 +66,9 @@ KERAS = Side("Keras on TensorFlow", "tensorflow_keras.py", "tensorflow")
 ONNX = Side("timm in ONNX Runtime", "onnx_runtime.py", "onnx")
 
 
+TIMM_GPU = Side("timm, torch.compile, AMP", "torch_timm.py", "torch", {"compile": True})
+
+
 @dataclass(frozen=True)
 class Row:
     """The same work for several sides, Corolla first. differs: where it is not quite the same."""
@@ -73,7 +79,8 @@ class Row:
     sides: tuple[Side, ...]
     differs: str = ""
     unit: str = "images/s"
-    """Or s: then a side is a process of its own each round, from its start until it has done the work."""
+    """Or s: then a side is a process of its own each round, from its start until it has done the work. Or s to a score:
+    once each, Corolla first, whose macro F1 the others have to reach."""
 
 
 def rows(files: "Files") -> list[Row]:
@@ -94,8 +101,13 @@ def rows(files: "Files") -> list[Row]:
     grain = Side("Grain", "grain_reader.py", "grain")
     data = Side("tf.data", "tensorflow_keras.py", "tensorflow")
     loader = Side("PyTorch DataLoader", "torch_timm.py", "torch")
+    blocks = "Corolla trains the last half of the blocks, the notebook all"
     ready = "peers get float images that are ready in memory; Corolla's step also cuts, scales and mirrors them"
     timm_norm = "; timm's ResNet-50 has its stride in the 3×3 convolution (4.1 GFLOP), Keras' in the 1×1 (3.9)"
+    pretrained = {"model": "efficientnet_lite0", "data": str(files.data), "size": 224, "epochs": 15}
+    pretrained["pretrained"] = str(files.keras("efficientnet_lite0", "imagenet"))
+    frozen = {**pretrained, "learns": False, "words": ["--epochs", "0"]}
+    tuned = {**pretrained, "learns": True, "words": ["--epochs", "1"]}
     ended = "Corolla's process also checks the weights against their SHA-256, and tells the labels' names"
     return [
         Row("input", "input", read, (OURS, data, loader, grain), "PyTorch and Grain read JPEG files, not TFRecords"),
@@ -105,7 +117,22 @@ def rows(files: "Files") -> list[Row]:
         Row("predict lite0", "predict", {**lite0, "steps": 16}, (OURS, TIMM, TIMM_COMPILED, ONNX, KERAS)),
         Row("predict lite0, bfloat16", "predict", {**lite0, "steps": 16, "precision": "bfloat16"}, (OURS, TIMM)),
         Row("one photo, from nothing", "photo", photo, (OURS, TIMM, ONNX, KERAS), ended, "s"),
+        Row("frozen backbone to the same macro F1", "frozen", frozen, (OURS, KERAS), "", SCORE),
+        Row("fine-tuned to the same macro F1", "finetune", tuned, (OURS, KERAS), blocks, SCORE),
     ]
+
+
+def gpu_rows(files: "Files") -> list[Row]:
+    """The train step on a GPU: bfloat16, pixels or images resident, frozen batch norm, both sides compiled."""
+    models = {"efficientnet_lite0": 512, "efficientnet_v2_s": 256, "convnext_tiny": 256, f"hub:{files.vit}": 512}
+    differs = (
+        "timm gets float images that are ready on the GPU; Corolla's step also cuts, scales and mirrors its pixels"
+    )
+    found = []
+    for model, batch in models.items():
+        wish = {"model": model, "size": 224, "batch": batch, "steps": 20, "precision": "bfloat16", "device": "cuda"}
+        found.append(Row(f"GPU: train {Path(model).name}", "train", wish, (OURS, TIMM_GPU), differs))
+    return found
 
 
 # What both sides work on ------------------------------------------------------------------------------------------
@@ -122,14 +149,19 @@ class Files:
         """The training split as JPEG files in a folder for each class."""
         return WORK / f"photos-{self.data.name}"
 
-    def keras(self, model: str) -> Path:
-        """Corolla's backbone as a file for Keras."""
-        return WORK / f"{model}.keras"
+    def keras(self, model: str, weights: str = "none") -> Path:
+        """Corolla's backbone as a file for Keras. weights: none (random) or imagenet."""
+        return WORK / (f"{model}.keras" if weights == "none" else f"{model}-{weights}.keras")
 
     @property
     def run(self) -> Path:
         """A run folder of lite0, trained as little as can be."""
         return WORK / "run"
+
+    @property
+    def vit(self) -> Path:
+        """A ViT-S/16 as KerasHub describes it, without weights."""
+        return WORK / "vit_small"
 
     @property
     def photo(self) -> Path:
@@ -150,9 +182,12 @@ class Files:
         if any("photos" in row.wish for row in wanted) and not self.photos.is_dir():
             _unpack(self.data, self.photos)
         for row in wanted:
-            path = Path(row.wish.get("keras", WORK))
-            if not path.exists():
-                _save_keras(row.wish["model"], path)
+            for name, weights in (("keras", "none"), ("pretrained", "imagenet")):
+                path = Path(row.wish.get(name, WORK))
+                if not path.exists():
+                    _save_keras(row.wish["model"], path, weights)
+            if row.wish.get("model") == f"hub:{self.vit}" and not self.vit.is_dir():
+                _save_vit(self.vit)
             if ONNX in row.sides and not Path(row.wish["onnx"]).exists():
                 Running(TIMM, "export", row.wish).end()
             if row.work == "photo" and not (self.run / "scores.json").exists():
@@ -172,19 +207,35 @@ def _unpack(data: Path, out: Path) -> None:
     made.rename(out)
 
 
-def _save_keras(model: str, path: Path) -> None:
+def _save_keras(model: str, path: Path, weights: str) -> None:
     from corolla.models import registry
     from corolla.models.plain import plain
 
-    plain(registry.stock_backbone(model, 224, "none")).save(path)
+    plain(registry.stock_backbone(model, 224, weights)).save(path)
+
+
+def _save_vit(folder: Path) -> None:
+    """timm's vit_small_patch16_224 as a preset of KerasHub."""
+    try:
+        import keras_hub  # pyright: ignore
+    except ImportError:
+        raise SystemExit(
+            "a ViT-S/16 wants KerasHub: pip install 'corolla[hub]', or leave the row out (--rows)"
+        ) from None
+    from corolla.backend import keras
+
+    settings = {"num_layers": 12, "num_heads": 6, "hidden_dim": 384, "mlp_dim": 1536}
+    made = keras_hub.models.ViTBackbone(image_shape=(224, 224, 3), patch_size=16, use_mha_bias=True, **settings)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(keras.saving.serialize_keras_object(made), indent=1))
 
 
 # Running ----------------------------------------------------------------------------------------------------------
 
 
 def python(environment: str | None) -> Path:
-    """The interpreter of a peer's environment, which is made where it is not there."""
-    if environment is None:
+    """The interpreter of a peer's environment, which is made where it is not there; this one's with --here."""
+    if environment is None or HERE:
         return Path(sys.executable)
     folder = ROOT / ".venv-peers" / environment
     stamp = folder / "installed.json"
@@ -205,7 +256,8 @@ class Running:
     def __init__(self, side: Side, work: str, wish: dict[str, Any]) -> None:
         self.side, self.rounds, begin = side, list[dict[str, float]](), time.perf_counter()
         told = json.dumps({**wish, **side.more})
-        environment = {**os.environ, "PYTHONPATH": str(SIDES)}
+        environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+        environment["PYTHONPATH"] = str(SIDES)
         self.log = (WORK / f"{Path(side.script).stem}-{work}.log").open("w")
         self.process = subprocess.Popen(
             [python(side.environment), SIDES / side.script, work, told],
@@ -270,18 +322,31 @@ def _anew(row: Row, rounds: int) -> list[Running]:
     return found
 
 
+def _to_score(row: Row, rounds: int) -> list[Running]:
+    """A process of each, one after the other; the others stop at Corolla's score, or after so many epochs."""
+    found: list[Running] = []
+    for side in row.sides:
+        target = {"target": found[0].told["macro_f1"]} if found else {}
+        found.append(Running(side, row.work, {**row.wish, **target}))
+        found[-1].round()
+        found[-1].end()
+        found[-1].rounds[-1]["seconds"] = found[-1].seconds
+        print(f"{row.name:40} {side.name:24}{found[-1].seconds:9.1f} s, {found[-1].told}")
+    return found
+
+
 def measure(row: Row, rounds: int) -> dict[str, Any]:
     """All sides of a row, in turn."""
-    running = (_alive if row.unit == "images/s" else _anew)(row, rounds)
+    running = {"images/s": _alive, "s": _anew, SCORE: _to_score}[row.unit](row, rounds)
     return {
         "unit": row.unit,
         "date": date.today().isoformat(),
         "machine": machine(),
-        "rounds": rounds,
+        "rounds": len(running[0].rounds),
         "wish": {
             name: value
             for name, value in row.wish.items()
-            if name not in ("data", "photos", "photo", "run", "keras", "onnx", "weights")
+            if name not in ("data", "photos", "photo", "run", "keras", "onnx", "weights", "pretrained")
         },
         "differs": row.differs,
         "sides": [described(each) for each in running],
@@ -297,8 +362,9 @@ def described(running: Running) -> dict[str, Any]:
         "name": running.side.name,
         "versions": running.versions,
         "ready_seconds": round(running.told["ready_seconds"], 1),
-        "images_per_second": [round(rate, 2) for rate in rates],
-        "median": round(median(rates), 2),
+        "told": {name: value for name, value in running.told.items() if name != "ready_seconds"},
+        "images_per_second": [round(rate, 6) for rate in rates],
+        "median": round(median(rates), 6),
         "processor_ms_per_image": round(median(processor), 2),
         "peak_bytes": max(each["peak_bytes"] for each in running.rounds),
     }
@@ -326,18 +392,23 @@ def machine() -> str:
 def table(stored: dict[str, Any]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| row | side | images/s, median (least to most) | processor ms an image | Corolla ÷ it (95 %) |",
-        "|---|---|---|---|---|",
+        "| row | side | images/s, median (least to most) | processor ms an image | peak GB | Corolla ÷ it (95 %) |",
+        "|---|---|---|---|---|---|",
     ]
     for name, row in stored.items():
         for side in row["sides"]:
             rates = side["images_per_second"]
             shown = f"{side['median']:,.1f} ({min(rates):,.1f} to {max(rates):,.1f})"
+            processor = f"{side['processor_ms_per_image']:.1f}"
             if row["unit"] == "s":
-                shown = f"{1 / side['median']:.2f} s ({1 / max(rates):.2f} to {1 / min(rates):.2f})"
+                shown, processor = f"{1 / side['median']:.2f} s ({1 / max(rates):.2f} to {1 / min(rates):.2f})", ""
+            if row["unit"] == SCORE:
+                shown, processor = f"{1 / side['median']:,.0f} s to macro F1 {side['told']['macro_f1']:.4f}", ""
             against = row["ratios"].get(side["name"])
-            compared = "" if against is None else "**{:.2f}** ({:.2f} to {:.2f})".format(*against)
-            lines.append(f"| {name} | {side['name']} | {shown} | {side['processor_ms_per_image']:.1f} | {compared} |")
+            compared = "" if against is None else f"**{against[0]:.2f}**"
+            compared += "" if against is None or len(rates) == 1 else f" ({against[1]:.2f} to {against[2]:.2f})"
+            memory = f"{side['peak_bytes'] / 1e9:.2f}"
+            lines.append(f"| {name} | {side['name']} | {shown} | {processor} | {memory} | {compared} |")
             name = ""
     lines += ["", *notes(stored)]
     return "\n".join(lines)
@@ -352,12 +423,28 @@ def notes(stored: dict[str, Any]) -> Iterator[str]:
         yield f"- **{name}**: {wish}; {row['rounds']} rounds, {row['date']}; {row['machine']}; {packages}."
         if row["differs"]:
             yield f"  Not the same: {row['differs']}."
+        told = row["sides"][0].get("told", {})
+        if "flops_an_image" in told:
+            yield f"  {roofline(told, row['sides'][0]['median'])}"
 
 
-def write(stored: dict[str, Any]) -> None:
-    """The JSON, and the table between the page's marks."""
-    STORED.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
-    replace_between(PAGE, BEGIN, END, table(stored))
+def roofline(told: dict[str, float], rate: float) -> str:
+    """A sentence: what XLA counts for an image, and what share of the GPU's measured ceilings that makes at `rate`."""
+    flops, moved = rate * told["flops_an_image"], rate * told["bytes_an_image"]
+    return (
+        f"Corolla's step counts {told['flops_an_image'] / 1e9:.2f} GFLOP and {told['bytes_an_image'] / 1e6:.1f} MB "
+        f"an image: {100 * flops / told['flops_a_second']:.0f} % of the {told['flops_a_second'] / 1e12:.0f} TFLOP/s "
+        f"that a product reaches here, {100 * moved / told['bytes_a_second']:.0f} % of the copy's "
+        f"{told['bytes_a_second'] / 1e12:.2f} TB/s."
+    )
+
+
+def write(stored: dict[str, Any], into: Path, page: Path) -> None:
+    """The JSON, and the table between the page's marks; a page that is not there becomes the table."""
+    into.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
+    if not page.exists():
+        page.write_text(f"{BEGIN}\n\n{END}\n")
+    replace_between(page, BEGIN, END, table(stored))
 
 
 def replace_between(page: Path, begin: str, end: str, text: str) -> None:
@@ -371,15 +458,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "runs" / "sample", help="in the competition's layout")
     parser.add_argument("--rows", nargs="+", metavar="WORD", help="rows whose names begin so; all by default")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--gpu", action="store_true", help="the rows that are for a GPU")
+    parser.add_argument("--here", action="store_true", help="peers are installed in this environment: make none")
+    parser.add_argument("--json", type=Path, default=STORED, help="where measurements stand")
+    parser.add_argument("--page", type=Path, default=PAGE, help="whose table is written anew")
     wish = parser.parse_args()
+    globals()["HERE"] = wish.here
     files = Files(wish.data.resolve())
-    every = rows(files)
-    wanted = [row for row in every if not wish.rows or any(row.name.startswith(word) for word in wish.rows)]
+    every = rows(files) + gpu_rows(files)
+    asked = gpu_rows(files) if wish.gpu else rows(files)
+    wanted = [row for row in asked if not wish.rows or any(row.name.startswith(word) for word in wish.rows)]
     files.make(wanted)
-    stored = json.loads(STORED.read_text()) if STORED.is_file() else {}
+    stored = json.loads(wish.json.read_text()) if wish.json.is_file() else {}
     for row in wanted:
         stored[row.name] = measure(row, wish.rounds)
-        write({each.name: stored[each.name] for each in every if each.name in stored})
+        write({each.name: stored[each.name] for each in every if each.name in stored}, wish.json, wish.page)
 
 
 if __name__ == "__main__":

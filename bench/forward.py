@@ -33,6 +33,7 @@ from corolla.step import Learner, empty_sums, predict_steps, train_steps
 from corolla.types import Photos
 
 STEPS = 2
+"""Steps in one dispatch, unless another number is wished."""
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Program:
     run: Callable[[], Any]
     images: int
     compile_seconds: float
+    compiled: Any
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
@@ -66,9 +68,9 @@ def compiled(program: Any, arguments: tuple[Any, ...]) -> tuple[Any, float]:
 def prediction(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -> Program:
     groups = (model.trainable_variables, model.non_trainable_variables)
     values = jax.device_put([[variable.value for variable in group] for group in groups], copied(mesh))
-    arguments = (*values, part.pixels.images, np.bool_(False), np.int32(0), np.int32(STEPS))
+    arguments = (*values, part.pixels.images, np.bool_(False), np.int32(0), np.int32(part.last))
     run, seconds = compiled(predict_steps(model, mesh, size), arguments)
-    return Program(name, lambda: run(*arguments), STEPS * part.pixels.images.shape[0], seconds)
+    return Program(name, lambda: run(*arguments), part.last * part.pixels.images.shape[0], seconds, run)
 
 
 def training(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -> Program:
@@ -80,7 +82,7 @@ def training(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -
         held[:] = run(*held, *part)  # the step takes its state's memory: what comes back goes in again
         return held
 
-    return Program(name, step, STEPS * part.pixels.images.shape[0], seconds)
+    return Program(name, step, part.last * part.pixels.images.shape[0], seconds, run)
 
 
 def programs(wish: argparse.Namespace, mesh: Mesh, part: Part, form: str) -> Iterator[Program]:
@@ -104,12 +106,12 @@ def programs(wish: argparse.Namespace, mesh: Mesh, part: Part, form: str) -> Ite
 
 
 def pixels(wish: argparse.Namespace, mesh: Mesh) -> Part:
-    random, n = np.random.default_rng(0), STEPS * wish.batch
+    random, n = np.random.default_rng(0), wish.steps * wish.batch
     images = random.integers(0, 256, (n, wish.size, wish.size, 3), np.uint8)
     photos = Photos("train", images, random.integers(0, 104, n, np.int32), [str(i) for i in range(n)])
     feed = ResidentFeed(mesh, Lanes(n, wish.batch), photos)
     feed.start(epoch_order(feed.lanes, 0, 1))
-    return feed.take(0, STEPS)
+    return feed.take(0, wish.steps)
 
 
 def main() -> None:
@@ -117,6 +119,7 @@ def main() -> None:
     parser.add_argument("--model", default=registry.DEFAULT)
     parser.add_argument("--size", type=int, default=224, help="pixels a side")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=STEPS, help="in one dispatch")
     parser.add_argument("--blocks", type=int, nargs="+", default=[None, -1], help="blocks that learn; -1 is all")
     parser.add_argument("--norm", default="frozen", choices=["frozen", "batch"], help="batch normalisation in training")
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])

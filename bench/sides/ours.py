@@ -1,12 +1,16 @@
 """Corolla's side. Run in an environment with Corolla; see `rounds`."""
 
 import argparse
+import json
 import os
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from rounds import HELD, Round, serve
+from rounds import HELD, TOLD, Round, serve
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -35,6 +39,7 @@ def _programs(wish: dict[str, Any], only: str) -> Any:
         model=wish["model"],
         size=wish["size"],
         batch=wish["batch"],
+        steps=wish["steps"],
         blocks=[-1],
         only=[only],
         norm=wish.get("norm", "frozen"),
@@ -47,17 +52,44 @@ def _programs(wish: dict[str, Any], only: str) -> Any:
 
 
 def training(wish: dict[str, Any]) -> Round:
-    """The train step on resident pixels, augmentation included, all blocks."""
-    import forward
+    """The train step on resident pixels, augmentation included, all blocks; a round is one dispatch.
+
+    On a GPU it also tells what the step counts and what the GPU can do, for its share of the roofline.
+    """
+    import jax
 
     program = _programs(wish, "train")
+    if jax.default_backend() == "gpu":
+        cost = program.compiled.cost_analysis()  # of one step: the loop's body counts once
+        TOLD["flops_an_image"] = cost["flops"] / wish["batch"]
+        TOLD["bytes_an_image"] = cost["bytes accessed"] / wish["batch"]
+        TOLD["flops_a_second"], TOLD["bytes_a_second"] = _ceilings()
 
     def once() -> int:
-        for _ in range(wish["steps"] // forward.STEPS):
-            program.time_once()
-        return wish["steps"] * wish["batch"]
+        program.time_once()
+        return program.images
 
     return once
+
+
+def _ceilings() -> tuple[float, float]:
+    """What this GPU reaches: operations a second of a bfloat16 product, bytes a second of a copy (read and written)."""
+    import jax
+    from jax import numpy as jnp
+
+    def best(function: Any, *operands: Any) -> float:
+        compiled = jax.jit(function).lower(*operands).compile()
+        seconds = []
+        for _ in range(12):
+            begin = time.perf_counter()
+            jax.block_until_ready([compiled(*operands) for _ in range(10)])
+            seconds.append((time.perf_counter() - begin) / 10)
+        return min(seconds)
+
+    side, size = 8192, 1 << 29
+    square = jax.random.normal(jax.random.key(0), (side, side), jnp.bfloat16)
+    line = jax.random.normal(jax.random.key(1), (size,), jnp.float32)
+    return 2 * side**3 / best(jnp.dot, square, square), 2 * line.nbytes / best(lambda x: x + 1, line)
 
 
 def prediction(wish: dict[str, Any]) -> Round:
@@ -96,7 +128,26 @@ def photo(wish: dict[str, Any]) -> Round:
     return lambda: 1
 
 
+def to_score(wish: dict[str, Any]) -> Round:
+    """The command that trains, from process start to its scores. Done when it is ready."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["train", wish["data"], "--out", f"{folder}/run", "--model", wish["model"], *wish["words"]]
+        subprocess.run([sys.executable, "-m", "corolla.cli", *words], check=True)
+        TOLD["macro_f1"] = json.loads(Path(folder, "run", "scores.json").read_text())["macro_f1_present"]
+    return lambda: 1
+
+
 if __name__ == "__main__":
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    works = {"input": reading, "train": training, "predict": prediction, "photo": photo}
+    if json.loads(sys.argv[2]).get("device", "cpu") == "cpu":
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    else:  # the peer holds memory of the same GPU meanwhile
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.45")
+    works = {
+        "input": reading,
+        "train": training,
+        "predict": prediction,
+        "photo": photo,
+        "frozen": to_score,
+        "finetune": to_score,
+    }
     serve(works, ("corolla", "jax", "keras", "numpy"))

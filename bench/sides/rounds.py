@@ -22,6 +22,9 @@ from typing import Any
 Round = Callable[[], int]
 """Does the work once; returns the number of images."""
 
+TOLD: dict[str, Any] = {}
+"""What a side tells of its work when it is ready, beside the seconds that it took."""
+
 HELD: list[Any] = []
 """What a round made and its user would keep: let go of when the time has been taken."""
 
@@ -36,7 +39,7 @@ def serve(works: dict[str, Prepare], packages: tuple[str, ...]) -> None:
     work, wish = sys.argv[1], json.loads(sys.argv[2])
     begin = time.perf_counter()
     run = works[work](wish)
-    print(json.dumps({"ready_seconds": time.perf_counter() - begin}), file=answers, flush=True)
+    print(json.dumps({"ready_seconds": time.perf_counter() - begin, **TOLD}), file=answers, flush=True)
     print(json.dumps(_versions(packages)), file=answers, flush=True)
     for _ in sys.stdin:
         begin, before = time.perf_counter(), _processor()
@@ -54,9 +57,18 @@ def _processor() -> float:
 
 
 def peak_bytes() -> int:
-    """Most memory that this process has held, children aside."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Most memory that this process has held, or the largest of its children that have ended."""
+    size = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return size if platform.system() == "Darwin" else size * 1024
+
+
+def macro_f1(labels: Any, predicted: Any) -> float:
+    """The mean F1 of the classes that occur among the labels, of two integer arrays."""
+    scores = []
+    for label in sorted(set(labels.tolist())):
+        right = int(((labels == label) & (predicted == label)).sum())
+        scores.append(2 * right / int((labels == label).sum() + (predicted == label).sum()))
+    return sum(scores) / len(scores)
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -6,14 +6,29 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from rounds import Round, serve
+from rounds import TOLD, Round, macro_f1, serve
 
 
 def reading(wish: dict[str, Any]) -> Round:
     """A split's shards to batches of uint8 pixels, by the documentation's advice: parallel reads and maps, prefetch."""
+    found = _records(wish, wish["split"], deterministic=False)
+    found = found.batch(wish["batch"]).prefetch(-1)
+
+    def once() -> int:
+        return sum(len(labels) for _, labels in found)
+
+    once()
+    return once
+
+
+def _records(wish: dict[str, Any], split: str, deterministic: bool) -> Any:
+    """(image, label) of a split, decoded; deterministic: in the order of the files."""
     import tensorflow as tf
 
-    files = tf.io.gfile.glob(f"{wish['data']}/{wish['split']}/*.tfrec")
+    files = sorted(tf.io.gfile.glob(f"{wish['data']}/{split}/*.tfrec"))
+    files = files or sorted(
+        tf.io.gfile.glob(f"{wish['data']}/tfrecords-jpeg-{wish['size']}x{wish['size']}/{split}/*.tfrec")
+    )
     features = {name: tf.io.FixedLenFeature([], kind) for name, kind in (("image", tf.string), ("class", tf.int64))}
 
     def decode(record: Any) -> Any:
@@ -22,14 +37,7 @@ def reading(wish: dict[str, Any]) -> Round:
         return tf.ensure_shape(image, (wish["size"], wish["size"], 3)), parsed["class"]
 
     found = tf.data.TFRecordDataset(files, num_parallel_reads=tf.data.AUTOTUNE)
-    found = found.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
-    found = found.batch(wish["batch"]).prefetch(tf.data.AUTOTUNE)
-
-    def once() -> int:
-        return sum(len(labels) for _, labels in found)
-
-    once()
-    return once
+    return found.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
 
 
 def _model(wish: dict[str, Any]) -> Any:
@@ -95,8 +103,44 @@ def photo(wish: dict[str, Any]) -> Round:
     return lambda: 1
 
 
+def notebook(wish: dict[str, Any]) -> Round:
+    """The competition's notebook: a head on a pretrained body, Adam, `fit` on tf.data, until a macro F1 is reached.
+
+    Shuffled by 2,048, mirrored at random, batches of 16. body: frozen, or (`learns`) all of it trained. Done when it is
+    ready: when validation photos reach the target, or after so many epochs.
+    """
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    body = keras.saving.load_model(wish["pretrained"], compile=False)
+    body.trainable = wish["learns"]
+    model = keras.Sequential([body, keras.layers.Dense(104, "softmax", dtype="float32")])
+    rate = 3e-4 if wish["learns"] else 1e-3
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
+    fed = _records(wish, "train", deterministic=False).shuffle(2048).batch(16)
+    fed = fed.map(lambda images, labels: (tf.image.random_flip_left_right(images), labels), -1).prefetch(-1)
+    seen = _records(wish, "val", deterministic=True).batch(16).cache().prefetch(-1)
+    labels = np.concatenate([batch for _, batch in seen.as_numpy_iterator()])
+    TOLD.update(macro_f1=0.0, epochs=0)
+    while TOLD["macro_f1"] < wish["target"] and TOLD["epochs"] < wish["epochs"]:
+        model.fit(fed, verbose=2)
+        found = macro_f1(labels, model.predict(seen, verbose=0).argmax(axis=1))
+        TOLD.update(macro_f1=found, epochs=TOLD["epochs"] + 1)
+        print(TOLD, flush=True)
+    return lambda: 1
+
+
 if __name__ == "__main__":
     serve(
-        {"input": reading, "train": training, "predict": prediction, "photo": photo},
+        {
+            "input": reading,
+            "train": training,
+            "predict": prediction,
+            "photo": photo,
+            "frozen": notebook,
+            "finetune": notebook,
+        },
         ("tensorflow-cpu", "keras", "numpy"),
     )

@@ -16,7 +16,7 @@ from corolla import augment
 from corolla.backend import keras, value_of
 from corolla.losses import count_pairs, cross_entropy
 from corolla.mesh import DATA, compiler_options, copied
-from corolla.models.lowering import map_pieces
+from corolla.models.stages import Stage, in_stages, stages
 from corolla.optim import AdamW
 
 
@@ -173,12 +173,24 @@ def predict_steps(model: keras.Model, mesh: Mesh, image_size: int) -> PredictSte
     crosses devices.
     """
 
+    first, *rest = stages(model)
+    parts = [
+        Stage(lambda images: first.run(augment.resize(images, image_size, model.compute_dtype)), first.images),
+        *rest,
+    ]
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+
     def outputs_of(trainable: list[jax.Array], non_trainable: list[jax.Array], images: jax.Array) -> jax.Array:
-        def network(images: jax.Array) -> jax.Array:
+        def whole(images: jax.Array) -> jax.Array:
             seen = augment.resize(images, image_size, model.compute_dtype)
             return model.stateless_call(trainable, non_trainable, seen, training=False)[0]
 
-        return map_pieces(network, images).astype(jnp.float32)
+        def on_cpu(images: jax.Array) -> jax.Array:
+            values = zip(variables, [*trainable, *non_trainable], strict=True)
+            with keras.StatelessScope(state_mapping=list(values)):
+                return in_stages(parts, images)
+
+        return jax.lax.platform_dependent(images, cpu=on_cpu, default=whole).astype(jnp.float32)
 
     def run(trainable, non_trainable, images, mirrored, first: jax.Array, last: jax.Array) -> jax.Array:
         def body(step: jax.Array, rows: jax.Array) -> jax.Array:

@@ -186,21 +186,3 @@ def test_convolutions_inside_layers_and_nested_models_are_found():
     outer = keras.Model(inputs := keras.Input((6, 6, 3)), inner(inputs))
     fast = lowering.fast_on_cpu(outer).get_layer("inner").get_layer("block").filter
     assert type(fast) is lowering.DepthwiseConv2D and not fast.trainable
-
-
-# Pieces -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batch", [6, 7])
-@pytest.mark.parametrize("piece", [1, 2, 4, 6, 100])
-def test_pieces_change_nothing(batch, piece):
-    seen = []
-
-    def each(part):
-        seen.append(part.shape[0])
-        return part * 2
-
-    x = jnp.arange(2.0 * batch).reshape(batch, 2)
-    found = jax.jit(lambda x: lowering.map_pieces(each, x, piece))(x)
-    np.testing.assert_array_equal(found, x * 2)
-    assert min(seen) == max(size for size in range(1, batch + 1) if batch % size == 0 and size <= piece)

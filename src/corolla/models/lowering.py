@@ -1,8 +1,7 @@
 """The form of convolutions that XLA runs fast on a CPU, and models made of it.
 
 Takes: arrays, or a Keras model.
-Gives: `depthwise`, `dense` (the convolutions, with their gradients), `fast_on_cpu` (lets a model use them),
-`map_pieces` (a batch worked off in pieces whose activations stay in the cache).
+Gives: `depthwise`, `dense` (the convolutions, with their gradients), `fast_on_cpu` (lets a model use them).
 
 Each convolution carries two forms and the compiler picks one by platform (`lax.platform_dependent`): stock
 `lax.conv_general_dilated` everywhere, and on a CPU, where the stock form of a depthwise convolution reaches 0.2 to 0.7
@@ -235,7 +234,7 @@ def _gradients_by_group(
         dx, dk = one(*part)
         return total + dk, dx
 
-    parts = _split(x, group), _split(cotangent, group)
+    parts = split(x, group), split(cotangent, group)
     dk, dx = lax.scan(step, jnp.zeros(kernel.shape, jnp.float32), parts)
     return dx.reshape(x.shape), dk.astype(kernel.dtype)
 
@@ -315,7 +314,8 @@ def _dense_kernel_gradient(
 # Groups of images -------------------------------------------------------------------------------------------------
 
 
-def _largest_divisor(number: int, most: int) -> int:
+def largest_divisor(number: int, most: int) -> int:
+    """Return the largest divisor of a number up to `most`, at least 1."""
     return max(d for d in range(1, max(1, min(number, most)) + 1) if number % d == 0)
 
 
@@ -324,10 +324,11 @@ def _group(x: jax.Array) -> int:
     if not isinstance(x.shape[0], int):  # a symbolic batch of jax.export
         return x.shape[0]
     image_bytes = 4 * prod(x.shape[1:])
-    return _largest_divisor(x.shape[0], max(2, _IN_CACHE_BYTES // image_bytes))
+    return largest_divisor(x.shape[0], max(2, _IN_CACHE_BYTES // image_bytes))
 
 
-def _split(x: jax.Array, group: int) -> jax.Array:
+def split(x: jax.Array, group: int) -> jax.Array:
+    """[b, ...] -> [b / group, group, ...]."""
     return x.reshape(x.shape[0] // group, group, *x.shape[1:])
 
 
@@ -335,7 +336,7 @@ def _by_group(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.A
     group = _group(x)
     if group == x.shape[0]:
         return function(x)
-    parts = lax.map(function, _split(x, group))
+    parts = lax.map(function, split(x, group))
     return parts.reshape(x.shape[0], *parts.shape[2:])
 
 
@@ -505,21 +506,3 @@ def fast_on_cpu(model: keras.Model) -> keras.Model:
         if kind is not None:
             object.__setattr__(layer, "__class__", kind)  # Keras' own __setattr__ would track the class as a part
     return model
-
-
-# Pieces -----------------------------------------------------------------------------------------------------------
-
-
-def map_pieces(function: Callable[[jax.Array], jax.Array], batch: jax.Array, piece: int = 2) -> jax.Array:
-    """Return function(batch); on a CPU worked off `piece` images at a time, so that activations stay in the cache.
-
-    function: treats the images independently of each other. On a CPU the piece is the largest divisor of the batch up
-    to `piece`: a prime batch is worked off one by one.
-    """
-    size = _largest_divisor(batch.shape[0], piece)
-
-    def in_pieces(batch: jax.Array) -> jax.Array:
-        parts = lax.map(function, _split(batch, size))
-        return parts.reshape(batch.shape[0], *parts.shape[2:])
-
-    return lax.platform_dependent(batch, cpu=in_pieces, default=function)
