@@ -285,3 +285,14 @@ def test_a_terminal_that_knows_only_ascii(flowers, tmp_path):
     data = shutil.copytree(flowers, tmp_path / "größe")
     done = child("check", data, env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"})
     assert (done.returncode, done.stderr) == (0, "") and "classes have no image" in " ".join(done.stdout.split())
+
+
+def test_a_thread_that_still_compiles_does_not_hold_up_the_end():
+    program = (
+        "import threading, time\n"
+        "from corolla import cli\n"
+        "threading.Thread(target=time.sleep, args=(60,), name='corolla-compile', daemon=True).start()\n"
+        "cli._fail('stopped', 75, everywhere=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (75, "corolla: stopped\n")

@@ -267,6 +267,16 @@ def test_sigterm_exits_with_75_and_one_line_and_the_run_goes_on(flowers, finishe
     assert_same_run(tmp_path / "run", finished)
 
 
+def test_what_compiling_beside_the_probe_raises_is_raised(flowers, tmp_path, monkeypatch):
+    def refuses(learner, mesh):
+        raise RuntimeError("no such layout")
+
+    monkeypatch.setattr(loop, "train_steps", refuses)
+    with pytest.raises(RuntimeError, match="no such layout"):
+        train(flowers, tmp_path / "run", SETTINGS)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 1  # the probe had its result
+
+
 def test_sigkill_at_a_random_moment_and_the_run_goes_on(flowers, finished, tmp_path):
     process, moment = started(flowers, tmp_path / "run"), random.random() * 2.5
     time.sleep(moment)

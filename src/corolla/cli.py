@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -440,6 +441,10 @@ def _exit(code: int, everywhere: bool) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         hosts.leave() if everywhere else os._exit(code)
+    if any(thread.daemon and thread.name.startswith("corolla") for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)  # a thread still compiles what nobody waits for; Python's end would fall under its feet
     sys.exit(code)
 
 

@@ -19,7 +19,7 @@ from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from corolla.memory import host_free_bytes
+from corolla.memory import host_free_bytes, keep_freed
 
 DATA = "data"
 """Name of the one mesh axis."""
@@ -34,6 +34,7 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh over the given devices (all by default). Axis types are Auto: jax 0.9 made Explicit the default."""
     if devices is None:
         _split_cpu()
+        keep_freed()
         devices = sorted(jax.devices(), key=lambda device: device.process_index)  # so that a host's lanes are one run
     return Mesh(np.array(devices), (DATA,), axis_types=(AxisType.Auto,))
 

@@ -26,7 +26,7 @@ from corolla.inference import View, make_predictor, values_of
 from corolla.interrupt import InterruptedRunError, stop_requested
 from corolla.job import Job
 from corolla.journal import Journal
-from corolla.loop import fine_tune
+from corolla.loop import Ahead, fine_tune
 from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
 from corolla.models import registry
@@ -97,14 +97,16 @@ def _train(
     del photos  # resident pixels are on the devices now: the host's copy, half of the memory, can go
     with stop_requested() as stopping:
         restored = job.journal.restore()
+        learns = settings.epochs > 0 or settings.minutes is not None
+        ahead = Ahead(job) if learns and settings.loop == "jax" else None
         state, sums = job.put(restored) if restored else (_probe(job, labels, stopping), job.no_sums())
-        if settings.epochs > 0 or settings.minutes is not None:
+        if learns:
             if not restored:
                 job.journal.save(state, sums, 0)  # the probe took minutes: a kill must not cost it
-            if settings.loop == "keras":
-                fit(job, state, sums, stopping, callbacks)
+            if ahead:
+                fine_tune(job, ahead, state, sums, stopping)
             else:
-                fine_tune(job, state, sums, stopping)
+                fit(job, state, sums, stopping, callbacks)
     return job.journal.finish()
 
 
