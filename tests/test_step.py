@@ -167,6 +167,16 @@ def test_averaged_values_are_the_averages(epoch):
         assert 0 < np.abs(value - weight).max() < np.abs(np.asarray(old) - weight).max() + 1e-6
 
 
+def test_averages_begin_at_the_weights_of_now():
+    """The step's program is compiled before the probe sets the head, which must not leave the old head in them."""
+    learner = small_learner("batch", dropout=0.0, total_steps=10)
+    learner.initial_state()
+    head = learner.model.get_layer("head")
+    head.set_weights([weight + 1 for weight in head.get_weights()])
+    state = learner.initial_state()
+    assert_equal_trees(learner.averaged(state), state.trainable)
+
+
 def test_steps_learn(epoch):
     """After forty passes, the colour gives the label away: chance would have 5 of 23."""
     mesh, data, loss = make_mesh(), photos(23), []

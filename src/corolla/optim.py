@@ -39,6 +39,10 @@ class AdamW(keras.optimizers.AdamW):
     def build(self, var_list: list) -> None:
         """Create the optimizer's variables; the averages start at the weights themselves, not at Keras' zeros."""
         super().build(var_list)
+        self.begin_averages(var_list)
+
+    def begin_averages(self, var_list: list) -> None:
+        """Start the averages at the weights as they are now: the probe sets the head after the variables are made."""
         if self.use_ema:
             for variable, average in zip(var_list, self._model_variables_moving_average, strict=True):
                 average.assign(variable)

@@ -84,8 +84,10 @@ class Learner:
         return self.model.output_shape[-1]
 
     def initial_state(self) -> State:
-        """The values that the Keras objects hold now (copies: the step donates its state)."""
-        if not self.optimizer.built:
+        """The weights that the Keras objects hold now, averaged from there on (copies: the step donates its state)."""
+        if self.optimizer.built:
+            self.optimizer.begin_averages(self.model.trainable_variables)
+        else:
             self.optimizer.build(self.model.trainable_variables)
         groups = (self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables)
         return State(*([jnp.array(value_of(variable)) for variable in group] for group in groups))
