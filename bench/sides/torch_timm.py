@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rounds import Round, serve
+from rounds import TOLD, Round, macro_f1, serve
 
 MODELS = {
     "efficientnet_lite0": "tf_efficientnet_lite0",
@@ -119,6 +119,78 @@ def prediction(wish: dict[str, Any]) -> Round:
     return once
 
 
+def finetuning(wish: dict[str, Any]) -> Round:
+    """What timm's train script does, in its own functions: loader, AdamW, cosine with warm-up, smoothed labels.
+
+    From the same published weights, on JPEG files in class folders. Crops of at least half a photo as Corolla's, which
+    learn faster here than the script's 8 %. Done when it is ready: when validation photos reach the target, or after
+    as many epochs as the schedule has.
+    """
+    import timm
+    import torch
+    from timm.optim import create_optimizer_v2
+    from timm.scheduler import create_scheduler_v2
+
+    torch.manual_seed(0)
+    model = _pretrained(wish)
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=5e-4, weight_decay=0.05)
+    epochs = wish["timm_epochs"]
+    schedule, _ = create_scheduler_v2(
+        optimizer, "cosine", num_epochs=epochs, warmup_epochs=1, warmup_lr=1e-6, warmup_prefix=True, min_lr=1e-6
+    )
+    fed, seen = (_loader(wish, split, model) for split in ("train", "val"))
+    loss_of = timm.loss.LabelSmoothingCrossEntropy(0.1)
+    TOLD.update(macro_f1=0.0, epochs=0)
+    while TOLD["macro_f1"] < wish["target"] and TOLD["epochs"] < epochs:
+        schedule.step(TOLD["epochs"])
+        model.train()
+        for images, labels in fed:
+            loss = loss_of(model(images.contiguous(memory_format=_layout(wish))), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        TOLD.update(macro_f1=_score(model, seen, wish), epochs=TOLD["epochs"] + 1)
+        print(TOLD, flush=True)
+    return lambda: 1
+
+
+def _pretrained(wish: dict[str, Any]) -> Any:
+    """timm's model with the published tensors, which stand in the same order as timm's own."""
+    import torch
+
+    model = _model(wish)
+    published = list(torch.load(wish["published"], weights_only=True).values())
+    own = [name for name in model.state_dict() if not name.startswith("classifier")]
+    assert len(published) - 2 == len(own)  # all but its own classifier's kernel and bias
+    model.load_state_dict(dict(zip(own, published[:-2], strict=True)), strict=False)
+    return model
+
+
+def _loader(wish: dict[str, Any], split: str, model: Any) -> Any:
+    import timm
+    import torch
+
+    learns = split == "train"
+    root, numbers = wish[f"{split}_photos"], {str(label): label for label in range(104)}
+    photos = timm.data.create_dataset("", root=root, class_map=numbers, is_training=learns)
+    found = timm.data.resolve_model_data_config(model)
+    return timm.data.create_loader(
+        photos, input_size=found["input_size"], mean=found["mean"], std=found["std"], crop_pct=1.0, batch_size=32,
+        is_training=learns, scale=(0.5, 1.0), color_jitter=0.0, num_workers=wish["cores"], use_prefetcher=False,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+
+
+def _score(model: Any, seen: Any, wish: dict[str, Any]) -> float:
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        found = [(model(images.contiguous(memory_format=_layout(wish))).argmax(1), labels) for images, labels in seen]
+    predicted, labels = (torch.cat(each).numpy() for each in zip(*found, strict=True))
+    return macro_f1(labels, predicted)
+
+
 def photo(wish: dict[str, Any]) -> Round:
     """Class scores of one photo, from a file of weights, with the model's own transform. Done when it is ready."""
     import timm
@@ -151,4 +223,4 @@ def exporting(wish: dict[str, Any]) -> Round:
 
 if __name__ == "__main__":
     works = {"input": reading, "train": training, "predict": prediction, "photo": photo, "export": exporting}
-    serve(works, ("torch", "timm", "torchvision", "pillow", "numpy"))
+    serve({**works, "finetune": finetuning}, ("torch", "timm", "torchvision", "pillow", "numpy"))
