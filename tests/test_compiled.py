@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path):
 
 def test_another_version_or_processor_has_another_folder(monkeypatch):
     keys = {compiled._key()}
-    monkeypatch.setattr(compiled, "_processor", lambda: "flags: fewer")
+    monkeypatch.setattr(compiled, "described", lambda: "flags: fewer")
     keys.add(compiled._key())
     monkeypatch.setattr(compiled, "version", lambda name: "0.0")
     assert len(keys | {compiled._key()}) == 3

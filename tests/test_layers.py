@@ -12,7 +12,7 @@ import corolla
 ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
-    "types errors storage classes graph interpreter chips hlo backend interrupt reporter clock pace memory",
+    "types errors storage classes graph interpreter chips hlo backend interrupt reporter clock pace memory processor",
     "installation largest",
     "config compiled schedule",
     "records",

@@ -8,13 +8,13 @@ crash on another, so its name tells the versions and what the processor can do.
 
 import hashlib
 import os
-import platform
 import stat
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
 
+from corolla.processor import described
 from corolla.reporter import SILENT, Reporter
 
 MOST_BYTES = 4 * 2**30
@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 def _key() -> str:
     """A name for what compiled code depends on besides the program: JAX's own key does not hold the processor."""
-    return hashlib.sha256("\n".join([*map(_version, ("jax", "jaxlib", "libtpu")), _processor()]).encode()).hexdigest()[
+    return hashlib.sha256("\n".join([*map(_version, ("jax", "jaxlib", "libtpu")), described()]).encode()).hexdigest()[
         :16
     ]
 
@@ -66,12 +66,3 @@ def _version(name: str) -> str:
         return f"{name} {version(name)}"
     except PackageNotFoundError:
         return f"no {name}"
-
-
-def _processor() -> str:
-    """What the processor can do: its flags where the system tells them, else its kind."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())

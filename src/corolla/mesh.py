@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from corolla.memory import host_free_bytes, keep_freed
+from corolla.processor import has_fast_wide_vectors
 
 DATA = "data"
 """Name of the one mesh axis."""
@@ -73,14 +74,17 @@ def compiler_options(mesh: Mesh) -> dict[str, Any] | None:
     """What XLA is told beside the program.
 
     On a CPU: every device keeps to its own core, and devices wait for each other for as long as it takes. XLA ends the
-    process after 40 s by default, which is what a suspended process looks like when it wakes up.
+    process after 40 s by default, which is what a suspended process looks like when it wakes up. Vectors are as wide as
+    pays: prediction of lite0 gains 8 % on Zen 5.
     """
     if platform(mesh) != "cpu":
         return None
     day = 86_400
     options = {"terminate_timeout_seconds": day, "warn_stuck_seconds": day}
     waiting = {f"xla_cpu_collective_call_{name}": seconds for name, seconds in options.items()}
-    return {"xla_cpu_multi_thread_eigen": mesh.size == 1, **{n: value for n, value in waiting.items() if _known(n)}}
+    wide = {"xla_cpu_prefer_vector_width": 512} if has_fast_wide_vectors() else {}
+    asked = {**waiting, **wide}
+    return {"xla_cpu_multi_thread_eigen": mesh.size == 1, **{n: value for n, value in asked.items() if _known(n)}}
 
 
 @cache

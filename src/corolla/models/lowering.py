@@ -106,6 +106,7 @@ def _shifted_sum(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str
     """Sum over the taps of kernel[tap] * x shifted by tap: one loop, vectorised over the channels."""
     rows, columns = _axes(x, kernel, strides, padding)
     padded = _pad(x, (rows.before, rows.after), (columns.before, columns.after))
+
     taps = kernel[..., 0].astype(jnp.float32)
     terms = (
         _window(padded, tap, (rows.out, columns.out), strides) * taps[tap]
@@ -244,6 +245,9 @@ def _gradients_by_group(
 _ACROSS_ROWS = (((0,), (0,)), ((), ()))
 """dot_general's numbers for [n, c] and [n, f] -> [c, f]."""
 
+_FEW_CHANNELS = 4
+"""Up to so many, each is multiplied with all filters at once: the stem of lite0 takes 250 µs an image instead of 740."""
+
 _TURNED_CHANNELS = 256
 """From so many on, a transposed copy pays: 45 to 93 GFLOP/s a core in ResNet-50; below, it costs up to a third."""
 
@@ -253,10 +257,23 @@ def _stock_dense(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str
 
 
 def _fast_dense(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
-    """A 1x1 convolution is a matrix product; for the others the stock form is as fast as it gets."""
+    """A 1x1 convolution is a matrix product, one of a photo's few channels a sum; else the stock form is fast."""
+    if x.shape[-1] <= _FEW_CHANNELS:
+        return _by_group(lambda part: _outer_sum(part, kernel, strides, padding), x)
     if kernel.shape[:2] != (1, 1):
         return _stock_dense(x, kernel, strides, padding)
     return jnp.einsum("bhwc,cf->bhwf", x[:, :: strides[0], :: strides[1]], kernel[0, 0])
+
+
+def _outer_sum(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    """Sum over taps and channels of kernel[tap, channel] * x shifted by tap: one loop, vectorised over the filters."""
+    rows, columns = _axes(x, kernel, strides, padding)
+    padded = _pad(x, (rows.before, rows.after), (columns.before, columns.after))
+    terms = (
+        _window(padded, tap, (rows.out, columns.out), strides)[..., c, None] * kernel[(*tap, c)].astype(jnp.float32)
+        for *tap, c in product(*map(range, kernel.shape[:3]))
+    )
+    return sum(terms, start=next(terms)).astype(x.dtype)
 
 
 def _fast_dense_gradients(
