@@ -33,20 +33,26 @@ def keep(reporter: Reporter = SILENT, folder: Path | None = None) -> Path | None
     if jax.config.jax_compilation_cache_dir:  # pyright: ignore
         return None
     place = (folder or cache_folder()) / "xla" / _key()
-    try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        told = place.stat()
-    except OSError as error:
-        reporter.warn(f"{place}: compiled programs are not kept: {error.strerror}")
-        return None
-    if told.st_uid != os.getuid() or told.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        reporter.warn(f"{place} can be written to by others: compiled programs are not kept there")
+    if fault := private(place):
+        reporter.warn(f"{fault}: compiled programs are not kept there")
         return None
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return place
+
+
+def private(folder: Path) -> str:
+    """Make a folder that is the user's alone; return "" or why it is not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        told = folder.stat()
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+    if told.st_uid != os.getuid() or told.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{folder} can be written to by others"
+    return ""
 
 
 def cache_folder() -> Path:

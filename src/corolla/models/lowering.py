@@ -20,6 +20,7 @@ from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from corolla.backend import keras
+from corolla.models import native
 
 Strides = tuple[int, int]
 
@@ -88,6 +89,11 @@ def _zeros_like(shapes: Any) -> Any:
     return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
 
 
+def _is_native(x: jax.Array, kernel: jax.Array) -> bool:
+    """Whether C++ takes a depthwise convolution: not where the batch is a symbol of jax.export."""
+    return isinstance(x.shape[0], int) and native.ready(kernel.shape)
+
+
 # Depthwise: forward -----------------------------------------------------------------------------------------------
 
 
@@ -98,7 +104,15 @@ def _stock_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding:
     )
 
 
+def _native_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    rows, columns = _axes(x, kernel, strides, padding)
+    shape = x.shape[0], rows.out, columns.out, x.shape[3]
+    return native.depthwise(x, kernel, shape, strides, (rows.before, columns.before))
+
+
 def _fast_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    if _is_native(x, kernel):
+        return _native_depthwise(x, kernel, strides, padding)
     return _by_group(lambda part: _shifted_sum(part, kernel, strides, padding), x)
 
 
@@ -215,6 +229,10 @@ def _column_sums(x: jax.Array) -> jax.Array:
 def _fast_depthwise_gradients(
     x: jax.Array, kernel: jax.Array, cotangent: jax.Array, strides: Strides, padding: str
 ) -> tuple[jax.Array, jax.Array]:
+    if _is_native(x, kernel):
+        before = tuple(axis.before for axis in _axes(x, kernel, strides, padding))
+        return native.depthwise_gradients(x, kernel, cotangent, strides, cast(Strides, before))
+
     def one(x: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
         dx = _input_gradient(x, kernel, cotangent, strides, padding)
         return dx, _kernel_gradient(x, kernel, cotangent, strides, padding)
@@ -246,7 +264,7 @@ _ACROSS_ROWS = (((0,), (0,)), ((), ()))
 """dot_general's numbers for [n, c] and [n, f] -> [c, f]."""
 
 _FEW_CHANNELS = 4
-"""Up to so many, each is multiplied with all filters at once: the stem of lite0 takes 250 µs an image instead of 740."""
+"""Up to so many, each is multiplied with all filters at once: lite0's stem takes 250 µs an image instead of 740."""
 
 _TURNED_CHANNELS = 256
 """From so many on, a transposed copy pays: 45 to 93 GFLOP/s a core in ResNet-50; below, it costs up to a third."""
@@ -440,6 +458,8 @@ def _two_forms(stock: Any, fast: Any, fast_forward: Any, fast_gradients: Any) ->
 
 
 def _depthwise_apart(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
+    if _is_native(x, kernel):
+        return _native_depthwise(x, kernel, strides, padding)
     return _apart(partial(_fast_depthwise, strides=strides, padding=padding), x, kernel)
 
 
