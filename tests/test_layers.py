@@ -151,7 +151,8 @@ def test_the_environment_is_left_alone():
     somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name, `compiled` where the
     user's cache is, `hosts` whether a cluster has started several processes, `plan` whether somebody has told JAX its
     platforms, and `installation` all that `doctor` tells of them. `topology` keeps the compiler of TPUs from asking a
-    network where it is, when a topology is asked for, and `schedule` asks it for what it writes.
+    network where it is, when a topology is asked for, and `schedule` asks it for what it writes. `models.native` reads
+    whether somebody does without it.
     """
     touching = {
         name
@@ -159,5 +160,7 @@ def test_the_environment_is_left_alone():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
-    readers = {"backend", "cli", "compiled", "hosts", "mesh", "models.registry", "network", "plan", "sample.workers"}
+    readers = {"backend", "cli", "compiled", "hosts", "mesh", "models.native", "models.registry", "network", "plan"} | {
+        "sample.workers"
+    }
     assert touching <= readers | {"installation", "schedule", "topology"}

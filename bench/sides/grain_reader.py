@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from rounds import Round, serve
+from rounds import HELD, Round, serve
 
 
 def reading(wish: dict[str, Any]) -> Round:
     """JPEG files in class folders to batches of uint8 arrays, decoded as Corolla decodes them, in threads."""
     import grain
+    import numpy as np
     import simplejpeg
 
     files = sorted(Path(wish["photos"]).rglob("*.jpg"))
@@ -20,9 +21,13 @@ def reading(wish: dict[str, Any]) -> Round:
     options = grain.ReadOptions(num_threads=wish["cores"], prefetch_buffer_size=4 * wish["batch"])
 
     def once() -> int:
-        return sum(len(batch["label"]) for batch in found.to_iter_dataset(options))
+        if not wish.get("keep"):
+            return sum(len(batch["label"]) for batch in found.to_iter_dataset(options))
+        HELD.append(np.concatenate([batch["image"] for batch in found.to_iter_dataset(options)]))
+        return len(HELD[0])
 
     once()
+    HELD.clear()
     return once
 
 

@@ -16,13 +16,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 def reading(wish: dict[str, Any]) -> Round:
-    """A split's shards to decoded pixels, all checks on, as every command reads them."""
-    from corolla.images import load_split
-    from corolla.records.shards import find_split
+    """A split's shards to decoded pixels, all checks on: as `train` reads them (keep), or let go of as `check` does."""
+    from corolla.images import decode, in_order, load_split
+    from corolla.records.shards import Unread, find_split, unread_split
     from corolla.storage import any_path
 
+    files = find_split(any_path(wish["data"]), wish["split"], wish["size"])
+
+    def pixels(item: Unread) -> Any:
+        return decode(item.read().example.image)
+
     def once() -> int:
-        HELD.append(load_split(find_split(any_path(wish["data"]), wish["split"], wish["size"]), labels="need"))
+        if not wish.get("keep"):
+            return sum(1 for _ in in_order(pixels, unread_split(files, labels="need")))
+        HELD.append(load_split(files, labels="need"))
         return len(HELD[0])
 
     once()

@@ -175,6 +175,9 @@ def faults(found: "Vitals", memory: Memory, data: AnyPath | None) -> Iterator[Fi
     if found.training is None:
         change = "unset KERAS_BACKEND to measure them"
         yield Finding("warning", f"Keras runs on {found.backend}: only JAX's steps are measured", change)
+    if found.not_native:
+        what = f"depthwise convolutions run in XLA's own form, a tenth slower: {found.not_native}"
+        yield Finding("warning", what, "install a C++ compiler (Debian: g++)")
 
 
 # A run ------------------------------------------------------------------------------------------------------------

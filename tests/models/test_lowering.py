@@ -7,7 +7,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from corolla.backend import keras
-from corolla.models import lowering
+from corolla.models import lowering, native
 
 layers = keras.layers
 
@@ -24,12 +24,20 @@ DEPTHWISE = [
     ((1, 3), (1, 1), "same", 5, 6, 3),
     ((2, 2), (3, 3), "valid", 9, 10, 2),
     ((3, 1), (1, 1), "same", 5, 31, 3),
+    ((3, 3), (1, 1), "same", 7, 15, 23),
+    ((5, 5), (1, 1), "same", 14, 14, 36),
+    ((5, 5), (2, 2), "same", 15, 28, 17),
+    ((7, 7), (1, 1), "same", 9, 17, 16),
+    ((4, 4), (2, 2), "same", 8, 18, 6),
+    ((3, 11), (1, 1), "same", 4, 14, 5),
+    ((3, 3), (1, 3), "valid", 5, 26, 20),
 ]
 DENSE = [
     ((1, 1), (1, 1), "same", 6, 7, 5),
     ((1, 1), (2, 2), "valid", 7, 6, 3),
     ((3, 3), (1, 1), "same", 6, 7, 3),
     ((3, 3), (2, 2), "same", 8, 7, 3),
+    ((3, 3), (2, 2), "same", 8, 7, 6),
     ((5, 5), (2, 2), "valid", 9, 10, 2),
     ((7, 7), (2, 2), "same", 12, 11, 3),
 ]
@@ -70,6 +78,16 @@ def assert_same(found, wanted, within):
         assert np.abs(got - want).max() <= within * np.abs(want).max()
 
 
+@pytest.fixture(params=["native", "xla"])
+def form(request, monkeypatch):
+    """Depthwise convolutions in C++, or as XLA compiles them."""
+    if request.param == "xla":
+        monkeypatch.setattr(native, "ready", lambda shape: False)
+    elif native.fault():
+        pytest.skip(f"no C++ form here: {native.fault()}")
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize(("kernel", "strides", "padding", "height", "width", "channels"), DEPTHWISE)
 def test_depthwise_equals_stock(kernel, strides, padding, height, width, channels):
     x, k = arrays(kernel, channels, height, width, 1)
@@ -86,6 +104,7 @@ def test_dense_equals_stock(kernel, strides, padding, height, width, channels):
 
 @pytest.mark.parametrize("convolution", [lowering.depthwise, lowering.dense])
 def test_groups_of_images_change_nothing(convolution, monkeypatch):
+    monkeypatch.setattr(native, "ready", lambda shape: False)
     x, k = arrays((3, 3), 4, 8, 8, 1, batch=6)
     whole = value_and_gradients(lambda x, k: convolution(x, k, (2, 2)), x, k)
     monkeypatch.setattr(lowering, "_IN_CACHE_BYTES", 2 * 4 * 8 * 8 * 4)
@@ -93,6 +112,7 @@ def test_groups_of_images_change_nothing(convolution, monkeypatch):
     assert_same(value_and_gradients(lambda x, k: convolution(x, k, (2, 2)), x, k), whole, 1e-6)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize(("convolution", "groups"), [(lowering.depthwise, 4), (lowering.dense, 1)])
 def test_bfloat16_sums_in_float32(convolution, groups):
     """Better than bfloat16 sums: as good as rounding the float32 answer once."""

@@ -95,6 +95,10 @@ void Single(const Line& line, const Rows& rows, Size c, Size q, float* out) {
 // T results of K taps, S columns apart; G: some want columns outside of the input, which are zero.
 template <class V, int K, int S, int T, bool G>
 inline void Tile(const Line& line, const Rows& rows, Size c, Size q, float* out) {
+  if constexpr (sizeof(V) == sizeof(float)) {  // the last one to three channels are not worth code of their own
+    for (int t = 0; t < T; ++t) Single<V>(line, rows, c, q + t, out);
+    return;
+  }
   V sum[T] = {};
   const Size begin = S * q + line.base;
   for (int r = 0; r < rows.count; ++r) {
@@ -178,7 +182,7 @@ inline void Pixels(const Line& line, const Rows& rows, Size c, Size q, V (*sum)[
 template <class V, int K, int S>
 void Products(const Line& line, const Rows& rows, Size c, float* sums) {
   Size q = 0;
-  if constexpr (K > 0) {
+  if constexpr (K > 0 && sizeof(V) > sizeof(float)) {
     V sum[K][2] = {};
     for (; q + kTile <= line.results; q += kTile)
       if (line.Crosses(q, kTile))
@@ -210,23 +214,20 @@ struct ForProducts {
   }
 };
 
-template <class For, int K>
-void BySteps(const Line& line, const Rows& rows, Size begin, Size end, float* out) {
-  if (line.step == 1) return For::template Run<K, 1>(line, rows, begin, end, out);
-  if (line.step == 2) return For::template Run<K, 2>(line, rows, begin, end, out);
-  For::template Run<0, 0>(line, rows, begin, end, out);
-}
-
-// Kernels of the usual widths have loops of their own; the others go pixel by pixel.
+// Kernels of the usual widths and strides have loops of their own, and so have the parts of one that a stride of two
+// cuts for its gradient (1, 2 and 4 taps); the others go pixel by pixel.
 template <class For>
 void Work(const Line& line, const Rows& rows, Size begin, Size end, float* out) {
-  switch (line.taps) {
-    case 1: return BySteps<For, 1>(line, rows, begin, end, out);
-    case 2: return BySteps<For, 2>(line, rows, begin, end, out);
-    case 3: return BySteps<For, 3>(line, rows, begin, end, out);
-    case 4: return BySteps<For, 4>(line, rows, begin, end, out);
-    case 5: return BySteps<For, 5>(line, rows, begin, end, out);
-    case 7: return BySteps<For, 7>(line, rows, begin, end, out);
+  switch (line.taps < 8 ? 8 * line.step + line.taps : 0) {
+    case 9: return For::template Run<1, 1>(line, rows, begin, end, out);
+    case 10: return For::template Run<2, 1>(line, rows, begin, end, out);
+    case 11: return For::template Run<3, 1>(line, rows, begin, end, out);
+    case 12: return For::template Run<4, 1>(line, rows, begin, end, out);
+    case 13: return For::template Run<5, 1>(line, rows, begin, end, out);
+    case 15: return For::template Run<7, 1>(line, rows, begin, end, out);
+    case 19: return For::template Run<3, 2>(line, rows, begin, end, out);
+    case 21: return For::template Run<5, 2>(line, rows, begin, end, out);
+    case 23: return For::template Run<7, 2>(line, rows, begin, end, out);
     default: return For::template Run<0, 0>(line, rows, begin, end, out);
   }
 }

@@ -288,8 +288,8 @@ def _outer_sum(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) 
     rows, columns = _axes(x, kernel, strides, padding)
     padded = _pad(x, (rows.before, rows.after), (columns.before, columns.after))
     terms = (
-        _window(padded, tap, (rows.out, columns.out), strides)[..., c, None] * kernel[(*tap, c)].astype(jnp.float32)
-        for *tap, c in product(*map(range, kernel.shape[:3]))
+        _window(padded, (i, j), (rows.out, columns.out), strides)[..., c, None] * kernel[i, j, c].astype(jnp.float32)
+        for i, j, c in product(*map(range, kernel.shape[:3]))
     )
     return sum(terms, start=next(terms)).astype(x.dtype)
 

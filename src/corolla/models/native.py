@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from shutil import which
 
@@ -27,14 +28,14 @@ from corolla.processor import described
 
 SOURCE = Path(__file__).with_name("depthwise.cc")
 _TARGETS = ("corolla_depthwise", "corolla_depthwise_input_gradient", "corolla_depthwise_kernel_gradient")
-_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w")
+_FLAGS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-w")
 _MOST_ROWS, _COMPILE_SECONDS = 16, 120
 OFF = "COROLLA_NATIVE"
 """Environment variable: 0 has XLA do everything."""
 
 
 class NativeError(Exception):
-    """Why the C++ form is not to be had here; for `doctor`, nobody else is told."""
+    """Why the C++ form is not to be had here."""
 
 
 @cache
@@ -47,6 +48,11 @@ def fault() -> str:
     except (NativeError, OSError, AttributeError, subprocess.SubprocessError) as error:
         return str(error) or type(error).__name__
     return ""
+
+
+def lacking() -> str:
+    """What a person could mend: `fault` where the C++ form was meant to be had, else ""."""
+    return "" if os.environ.get(OFF) == "0" or not sys.platform.startswith("linux") else fault()
 
 
 def ready(kernel_shape: Sequence[int]) -> bool:
@@ -93,7 +99,7 @@ def _library() -> Path:
     folder = cache_folder() / "native"
     if why := private(folder):
         raise NativeError(why)
-    told = [SOURCE.read_text(), *_FLAGS, described(), jax.lib.__version__]
+    told = [SOURCE.read_text(), *_FLAGS, described(), version("jaxlib")]
     kept = folder / f"depthwise-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:16]}.so"
     if not kept.exists():
         _compile(kept)

@@ -1,0 +1,135 @@
+"""The C++ form of depthwise convolutions: compiled once, the user's alone, and done without where it cannot be had."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import numpy as jnp
+
+from corolla.models import lowering, native
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != native.OFF}
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of its own; what this process uses comes from the usual one."""
+    native.fault()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(native.OFF, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A source that compiles in no time."""
+    if native.fault():
+        pytest.skip(f"no C++ form here: {native.fault()}")
+
+    def write(folder, text="int one() { return 1; }"):
+        source = folder / "depthwise.cc"
+        source.write_text(text)
+        monkeypatch.setattr(native, "SOURCE", source)
+
+    return write
+
+
+def test_it_is_compiled_once_and_kept(cache, quick, tmp_path, monkeypatch):
+    quick(tmp_path)
+    kept = native._library()
+    assert kept.parent == cache / "corolla" / "native" and kept.parent.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]  # no draft is left
+    monkeypatch.setattr(native, "_compile", lambda into: pytest.fail("compiled again"))
+    assert native._library() == kept
+
+
+def test_another_source_or_processor_is_another_file(cache, quick, tmp_path, monkeypatch):
+    quick(tmp_path)
+    first = native._library()
+    monkeypatch.setattr(native, "described", lambda: "flags : fewer")
+    second = native._library()
+    quick(tmp_path, "int two() { return 2; }")
+    assert len({first, second, native._library()}) == 3
+
+
+@pytest.mark.parametrize("fault", ["no compiler", "asked not to", "another system", "does not compile", "not private"])
+def test_why_it_is_not_to_be_had_is_one_line(fault, cache, quick, tmp_path, monkeypatch):
+    quick(tmp_path, "int x = ;" if fault == "does not compile" else "int x;")
+    wanted = {
+        "no compiler": "no C++ compiler was found (c++, g++ or clang++)",
+        "asked not to": "COROLLA_NATIVE=0 asks for XLA's own form",
+        "another system": "it is for Linux, where a CPU is a device a core",
+        "does not compile": "c++ cannot compile depthwise.cc: ",
+        "not private": f"{cache}/corolla/native can be written to by others",
+    }[fault]
+    if fault == "no compiler":
+        monkeypatch.setattr(native, "which", lambda name: None)
+    elif fault == "asked not to":
+        monkeypatch.setenv(native.OFF, "0")
+    elif fault == "another system":
+        monkeypatch.setattr(sys, "platform", "darwin")
+    elif fault == "not private":
+        (cache / "corolla" / "native").mkdir(parents=True)
+        (cache / "corolla" / "native").chmod(0o777)
+    with pytest.raises(native.NativeError) as found:
+        native._library()
+    assert wanted in str(found.value) and len(str(found.value).splitlines()) == 1
+    assert native.fault.__wrapped__() == str(found.value)
+
+
+def test_without_it_xla_does_the_work():
+    """A process that is told not to use it gives the same numbers."""
+    program = (
+        "import jax, numpy as np; from corolla.models import lowering, native;"
+        "x = np.random.default_rng(0).standard_normal((2, 9, 9, 8), np.float32);"
+        "y = jax.jit(lowering.depthwise)(x, x[:1, :3, :3].reshape(3, 3, 8, 1));"
+        "print(bool(native.fault()), float(abs(y).sum()))"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for environment in ({**ENVIRONMENT, native.OFF: "0"}, ENVIRONMENT)
+    ]
+    assert told[0][0] == "True"
+    assert float(told[0][1]) == pytest.approx(float(told[1][1]), rel=1e-6)
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 6), st.integers(1, 9)),
+    strides=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 24)),
+    channels=st.integers(1, 40),
+    padding=st.sampled_from(["same", "valid"]),
+)
+def test_any_shape_equals_the_sum_written_out(kernel, strides, size, channels, padding):
+    """Forward and both gradients, against loops of NumPy in float64."""
+    if native.fault():
+        pytest.skip(f"no C++ form here: {native.fault()}")
+    if padding == "valid" and (size[0] < kernel[0] or size[1] < kernel[1]):
+        return
+    random = np.random.default_rng(1)
+    x = random.standard_normal((2, *size, channels), np.float32)
+    k = random.standard_normal((*kernel, channels, 1), np.float32)
+    rows, columns = lowering._axes(jnp.asarray(x), jnp.asarray(k), strides, padding)
+    shape = (2, rows.out, columns.out, channels)
+    g = random.standard_normal(shape, np.float32)
+    before = (rows.before, columns.before)
+    found = [native.depthwise(jnp.asarray(x), jnp.asarray(k), shape, strides, before)]
+    found += native.depthwise_gradients(jnp.asarray(x), jnp.asarray(k), jnp.asarray(g), strides, before)
+    edges = ((0, 0), (rows.before, rows.after), (columns.before, columns.after), (0, 0))
+    padded, y, dk = np.pad(x.astype(np.float64), edges), np.zeros(shape), np.zeros(k.shape)
+    dx = np.zeros_like(padded)
+    for i, j in np.ndindex(*kernel):
+        reach = np.s_[:, i : i + rows.out * strides[0] : strides[0], j : j + columns.out * strides[1] : strides[1]]
+        seen = padded[reach][:, : rows.out, : columns.out]
+        y += seen * k[i, j, :, 0]
+        dk[i, j, :, 0] = (seen * g).sum((0, 1, 2))
+        dx[reach][:, : rows.out, : columns.out] += g * k[i, j, :, 0]
+    dx = dx[:, rows.before : rows.before + size[0], columns.before : columns.before + size[1]]
+    for got, want in zip(found, (y, dx, dk), strict=True):
+        assert np.abs(np.asarray(got) - want).max() <= 1e-5 * max(np.abs(want).max(), 1)
