@@ -148,7 +148,7 @@ def table(stored: dict[str, Any]) -> str:
             seconds = ", ".join(f"{row[1]:.1f}" for row in same)
             shown.append(f"| {number:,} | {seconds} | {max(row[2] for row in same) / 1e9:.2f} GB |")
         shown.append("")
-        if part != "devices":
+        if part != "devices" and len({row[0] for row in rows}) > 1:
             seconds = line_through([(row[0], row[1]) for row in rows])
             memory = line_through([(row[0], row[2]) for row in rows])
             shown += [
