@@ -45,6 +45,17 @@ def test_pace_finds_out_what_a_step_takes_and_never_stands_still():
     assert pace.steps_a_dispatch() == 1
 
 
+def test_a_slow_first_step_is_soon_outweighed():
+    """It used to rule for a minute, in dispatches of two or three steps."""
+    pace, spent = Pace(1000), 0.0
+    pace.note_steps(1, 1.5)
+    for _ in range(7):
+        steps = pace.steps_a_dispatch()
+        pace.note_steps(steps, 0.01 * steps)
+        spent += 0.01 * steps
+    assert pace.step_seconds < 0.015 and spent < 10
+
+
 @given(st.floats(0, 5_000), seconds, seconds, st.integers(1, 500), st.integers(0, 3000))
 def test_the_total_within_a_time_fills_it_wherever_the_run_stands(left, step, closing, epoch_steps, done):
     pace = Pace(epoch_steps)

@@ -20,11 +20,16 @@ class Pace:
         self.epoch_steps = epoch_steps
         self.step_seconds = 0.0
         self.closing_seconds = 0.0
+        self._seconds = self._steps = 0.0
 
     def note_steps(self, steps: int, seconds: float) -> None:
-        """Some steps took so many seconds together."""
-        past = math.exp(-seconds / MEMORY_SECONDS) if self.step_seconds else 0.0
-        self.step_seconds = past * self.step_seconds + (1 - past) * seconds / steps
+        """Some steps took so many seconds together.
+
+        Seconds and steps are forgotten alike, so that a slow first step, which touches memory first, counts as one.
+        """
+        past = math.exp(-seconds / MEMORY_SECONDS)
+        self._seconds, self._steps = past * self._seconds + seconds, past * self._steps + steps
+        self.step_seconds = self._seconds / self._steps
 
     def steps_a_dispatch(self) -> int:
         """How many steps to send at once; one where nothing is known yet. It moves no number of the result."""

@@ -78,7 +78,7 @@ def test_why_it_is_not_to_be_had_is_one_line(fault, cache, quick, tmp_path, monk
     with pytest.raises(native.NativeError) as found:
         native._library()
     assert wanted in str(found.value) and len(str(found.value).splitlines()) == 1
-    assert native.fault.__wrapped__() == str(found.value)
+    assert native._fault.__wrapped__() == str(found.value)
 
 
 def test_without_it_xla_does_the_work():

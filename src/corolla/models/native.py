@@ -18,6 +18,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from shutil import which
+from threading import Lock
 
 import jax
 import numpy as np
@@ -30,6 +31,7 @@ SOURCE = Path(__file__).with_name("depthwise.cc")
 _TARGETS = ("corolla_depthwise", "corolla_depthwise_input_gradient", "corolla_depthwise_kernel_gradient")
 _FLAGS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-w")
 _MOST_ROWS, _COMPILE_SECONDS = 16, 120
+_ONE_AT_A_TIME = Lock()
 OFF = "COROLLA_NATIVE"
 """Environment variable: 0 has XLA do everything."""
 
@@ -38,9 +40,14 @@ class NativeError(Exception):
     """Why the C++ form is not to be had here."""
 
 
-@cache
 def fault() -> str:
     """Why the C++ form is not to be had, "" where it is. The first call compiles, or loads what is kept."""
+    with _ONE_AT_A_TIME:  # programs are traced by several threads
+        return _fault()
+
+
+@cache
+def _fault() -> str:
     try:
         library = ctypes.CDLL(str(_library()))
         for name in _TARGETS:
