@@ -125,8 +125,8 @@ def rows(files: "Files") -> list[Row]:
         "timm, PyTorch in bfloat16", "torch_timm.py", "torch", {"compile": False, "precision": "bfloat16"}
     )
     blocks = (
-        "Corolla solves the head first and then trains the last half of the blocks; the others train all from the start, "
-        "for at most three epochs: where their score is lower, the ratio is the least that it can be"
+        "Corolla solves the head first and then trains the last half of the blocks; the others train all from the "
+        "start, for at most three epochs: where their score is lower, the ratio is the least that it can be"
     )
     ready = "peers get float images that are ready in memory; Corolla's step also cuts, scales and mirrors them"
     timm_norm = "; timm's ResNet-50 has its stride in the 3×3 convolution (4.1 GFLOP), Keras' in the 1×1 (3.9)"
