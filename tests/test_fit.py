@@ -11,6 +11,8 @@ from corolla import job
 from corolla.backend import keras
 from corolla.errors import RunError, WishError
 from corolla.interrupt import InterruptedRunError
+from corolla.models import freeze, registry
+from corolla.optim import AdamW
 from corolla.run import RunFolder
 from corolla.train import train
 from flow import SETTINGS, Recorder, assert_ended_at, assert_same_run, told_steps, without_seconds
@@ -28,6 +30,21 @@ def fitted(flowers, tmp_path_factory):
     return folder
 
 
+def undetermined() -> set[str]:
+    """Arrays of a checkpoint that no two programs agree on where batch norm takes the statistics of the batch.
+
+    The last block ends with a shift that the next convolution's batch norm takes away again. Its gradient is zero but
+    for rounding, and Adam makes steps of full length of any gradient; the norm's running mean follows the shift.
+    """
+    model = registry.classifier(SETTINGS.model, 104, 32, "none")
+    freeze.freeze(model, len(freeze.blocks(model)) // 2, "batch")
+    optimizer = AdamW(1e-3, 0.1, 0.01, 0.999)
+    optimizer.build(model.trainable_variables)
+    trainable, rest = ([v.path for v in group] for group in (model.trainable_variables, model.non_trainable_variables))
+    shift, mean = trainable.index("block3a_project_bn/beta"), rest.index("top_bn/moving_mean")
+    return {f"trainable/{shift}", f"optimizer/{optimizer.average_places()[shift]}", f"non_trainable/{mean}"}
+
+
 @pytest.mark.parametrize("batch_norm", ["frozen", "batch"])
 def test_both_loops_end_with_the_same_variables(flowers, fitted, finished, tmp_path, batch_norm):
     """Six steps with augmentation, dropout, averages, padded batches: weights, averages, moments, statistics."""
@@ -38,8 +55,10 @@ def test_both_loops_end_with_the_same_variables(flowers, fitted, finished, tmp_p
             train(flowers, folder, dataclasses.replace(SETTINGS, loop=loop, batch_norm="batch"))
     one, other = (RunFolder(folder).newest_checkpoint()[0] for folder in folders)
     assert one.number == other.number == 6 and one.arrays.keys() == other.arrays.keys()
-    moved = 0
-    for name, value in one.arrays.items():
+    moved, free = 0, undetermined() if batch_norm == "batch" else set()
+    assert free <= one.arrays.keys()
+    for name in one.arrays.keys() - free:
+        value = one.arrays[name]
         assert np.linalg.norm(other.arrays[name] - value) <= 2e-5 * np.linalg.norm(value) + 1e-7, name
         moved += np.linalg.norm(value) > 0
     assert moved > 20
