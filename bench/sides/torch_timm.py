@@ -130,8 +130,8 @@ def finetuning(wish: dict[str, Any]) -> Round:
     learn faster here than the script's 8 %. Done when it is ready: when validation photos reach the target, or after
     as many epochs as the schedule has.
     """
-    import timm
     import torch
+    from timm.loss import LabelSmoothingCrossEntropy
     from timm.optim import create_optimizer_v2
     from timm.scheduler import create_scheduler_v2
 
@@ -143,7 +143,7 @@ def finetuning(wish: dict[str, Any]) -> Round:
         optimizer, "cosine", num_epochs=epochs, warmup_epochs=1, warmup_lr=1e-6, warmup_prefix=True, min_lr=1e-6
     )
     fed, seen = (_loader(wish, split, model) for split in ("train", "val"))
-    loss_of = timm.loss.LabelSmoothingCrossEntropy(0.1)
+    loss_of = LabelSmoothingCrossEntropy(0.1)
     TOLD.update(macro_f1=0.0, epochs=0)
     while TOLD["macro_f1"] < wish["target"] and TOLD["epochs"] < epochs:
         schedule.step(TOLD["epochs"])
