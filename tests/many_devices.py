@@ -76,7 +76,7 @@ def main() -> None:
     for count in (1, 2, 4, 8):
         mesh = make_mesh(jax.devices()[:count])
         for name, (batch_norm, batch_size) in kinds.items():
-            learner = small_learner(batch_norm)
+            learner = small_learner(batch_norm, dropout=0.3)
             told[name]["start"] = flat(learner.initial_state().trainable)
             state, sums = trained(learner, mesh, batch_size)
             told[name][count] = flat([*state.trainable, *state.non_trainable[:2]])[: len(told[name]["start"])]

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from corolla import augment
+from corolla import augment, step
 from corolla.mesh import copied, make_mesh
+from corolla.models.chains import by_image
 from corolla.order import DRAWS, epoch_order
 from corolla.resident import ResidentFeed
 from corolla.step import Batch, State, Sums, count_pairs, cross_entropy, empty_sums, train_step, train_steps
@@ -101,6 +102,28 @@ def test_sums_are_those_of_the_records(one_step):
     assert float(sums.loss) == pytest.approx(-(targets * shifted).sum(), rel=1e-5)
     wanted = sklearn.confusion_matrix(given.labels[:6], logits.argmax(axis=1), labels=range(CLASSES))
     np.testing.assert_array_equal(sums.confusion, wanted)
+
+
+# ------------------------------------------------------------------------------------------------- groups of images
+
+
+@pytest.mark.parametrize("group", [1, 2, 3, 4, 12])
+def test_groups_of_images_teach_what_the_batch_teaches(group, monkeypatch):
+    """With dropout, and padding that fills a group and a half."""
+    monkeypatch.setattr(step, "GROUP", group)
+    learner, mesh = small_learner(dropout=0.4), make_mesh(jax.devices()[:1])
+    state, given = learner.initial_state(), batch(7, 5)
+    whole = jax.jit(lambda given: train_step(learner, state, empty_sums(CLASSES), given))(given)
+    cut = jax.jit(lambda given: train_step(learner, state, empty_sums(CLASSES), given, mesh))(given)
+    assert_equal_trees(whole, cut, rtol=2e-5, atol=1e-6)
+    other = small_learner(dropout=0.0)
+    without = jax.jit(lambda given: train_step(other, other.initial_state(), empty_sums(CLASSES), given))(given)
+    assert abs(float(without[1].loss) - float(whole[1].loss)) > 1e-3  # dropout did drop
+
+
+@pytest.mark.parametrize(("batch_norm", "grouped"), [("frozen", True), ("batch", False)])
+def test_only_what_keeps_images_apart_is_cut(batch_norm, grouped):
+    assert by_image(small_learner(batch_norm, dropout=0.4).model) == grouped
 
 
 # ------------------------------------------------------------------------------------------- many steps, one dispatch

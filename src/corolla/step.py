@@ -6,7 +6,8 @@ Gives: the next `State` and `Sums`; or logits. Loops, planner and tests share th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,9 @@ from jax.sharding import Mesh, PartitionSpec
 from corolla import augment
 from corolla.backend import keras, value_of
 from corolla.losses import count_pairs, cross_entropy
-from corolla.mesh import DATA, compiler_options, copied
+from corolla.mesh import DATA, compiler_options, copied, platform
+from corolla.models import chains
+from corolla.models.lowering import largest_divisor, split
 from corolla.models.stages import Stage, in_stages, stages
 from corolla.optim import AdamW
 
@@ -106,21 +109,86 @@ def empty_sums(classes: int) -> Sums:
 # ---------------------------------------------------------------------------------------------------- one step
 
 
-def train_step(learner: Learner, state: State, sums: Sums, batch: Batch) -> tuple[State, Sums]:
-    """Augment, forward, backward, update. The loss is the mean over the records of the whole batch (weight 1)."""
+def train_step(
+    learner: Learner, state: State, sums: Sums, batch: Batch, mesh: Mesh | None = None
+) -> tuple[State, Sums]:
+    """Augment, forward, backward, update. The loss is the mean over the records of the whole batch (weight 1).
+
+    mesh: the devices, where they may work off the batch in groups of images (see `_lessons_by_group`).
+    """
     dtype = learner.model.compute_dtype
     images = augment.augment(batch.images, batch.draws, learner.image_size, learner.crop_area, learner.flip, dtype)
-
-    def loss_of(trainable: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, jax.Array, list[jax.Array]]]:
-        logits, non_trainable = learner.model.stateless_call(trainable, state.non_trainable, images, training=True)
-        losses = cross_entropy(logits, batch.labels, learner.label_smoothing) * batch.weights
-        return losses.sum() / batch.weights.sum(), (losses.sum(), logits, non_trainable)
-
-    (_, (loss, logits, non_trainable)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
+    if mesh is None:
+        lessons = _lessons(learner, state, images, batch.labels, batch.weights)
+    else:
+        lessons = _lessons_by_group(learner, state, images, batch, mesh)
+    weight = batch.weights.sum()
+    gradients = jax.tree.map(lambda each: each / weight, lessons.gradients)
     trainable, optimizer = learner.optimizer.stateless_apply(state.optimizer, gradients, state.trainable)
-    counted = count_pairs(batch.labels, logits.argmax(axis=1), batch.weights, learner.classes)
-    new_sums = Sums(sums.loss + loss, sums.weight + batch.weights.sum(), sums.confusion + counted)
-    return State(trainable, non_trainable, optimizer), new_sums
+    counted = count_pairs(batch.labels, lessons.logits.argmax(axis=1), batch.weights, learner.classes)
+    new_sums = Sums(sums.loss + lessons.loss, sums.weight + weight, sums.confusion + counted)
+    return State(trainable, lessons.non_trainable, optimizer), new_sums
+
+
+class _Lessons(NamedTuple):
+    """What images teach: the weighted sum of their losses, its gradients, logits[b, classes], what layers updated."""
+
+    gradients: list[jax.Array]
+    loss: jax.Array
+    logits: jax.Array
+    non_trainable: list[jax.Array]
+
+
+def _lessons(
+    learner: Learner,
+    state: State,
+    images: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+    call: Callable[..., Any] = chains.plain_call,
+) -> _Lessons:
+    def loss_of(trainable: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
+        logits, non_trainable = chains.stateless(learner.model, trainable, state.non_trainable, images, call)
+        return (cross_entropy(logits, labels, learner.label_smoothing) * weights).sum(), (logits, non_trainable)
+
+    (loss, (logits, non_trainable)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
+    return _Lessons(gradients, loss, logits, non_trainable)
+
+
+GROUP, GROUP_OF_LARGE, LARGE = 4, 8, 10_000_000
+"""Images that a CPU device takes at once, and of a model with so many weights to learn: more images leave the cache,
+fewer read the weights and add up the gradients too often."""
+
+
+def _lessons_by_group(learner: Learner, state: State, images: jax.Array, batch: Batch, mesh: Mesh) -> _Lessons:
+    """As `_lessons`, a few images at a time on each device: their activations stay in the cache, and in little memory.
+
+    The same sums in another order, because no layer lets images see each other (`chains.by_image`).
+    """
+    whole, local = images.shape[0], images.shape[0] // mesh.size
+    learned = sum(each.size for each in state.trainable)
+    size = largest_divisor(local, GROUP if learned < LARGE else GROUP_OF_LARGE)
+
+    def one_device(state: State, *given: jax.Array) -> _Lessons:
+        first = jax.lax.axis_index(DATA) * local
+
+        def group(total: tuple[list[jax.Array], jax.Array], number_and_part: Any) -> Any:
+            number, part = number_and_part
+            rows = chains.Rows(first + number * size, size, whole)
+            found = _lessons(learner, state, *part, call=partial(chains.call, training=True, rows=rows))
+            added = jax.tree.map(jnp.add, total, (found.gradients, found.loss))
+            return added, (found.logits, found.non_trainable)
+
+        nothing = jax.tree.map(jnp.zeros_like, (state.trainable, jnp.float32(0)))
+        parts = jnp.arange(local // size), tuple(split(each, size) for each in given)
+        (gradients, loss), (logits, updated) = jax.lax.scan(group, nothing, parts)
+        gradients, loss = jax.lax.psum((gradients, loss), DATA)
+        return _Lessons(gradients, loss, logits.reshape(local, -1), [each[-1] for each in updated])
+
+    specs = (WHOLE, LANES, LANES, LANES)
+    out = _Lessons(WHOLE, WHOLE, LANES, WHOLE)  # pyright: ignore
+    run = jax.shard_map(one_device, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
+    return run(state, images, batch.labels, batch.weights)
 
 
 # ------------------------------------------------------------------------------------------- many in one dispatch
@@ -150,11 +218,15 @@ def train_steps(learner: Learner, mesh: Mesh) -> TrainSteps:
     used again, and the caller must not touch what it gave.
     """
 
+    def grouped(pixels: Pixels) -> bool:
+        divided = pixels.images.shape[0] % mesh.size == 0
+        return platform(mesh) == "cpu" and divided and chains.by_image(learner.model)
+
     read = jax.shard_map(gather, mesh=mesh, in_specs=(LANES, LANES, WHOLE), out_specs=LANES)
 
     def run(state: State, sums: Sums, pixels: Pixels, steps: Steps, first: jax.Array, last: jax.Array):
         def body(step: jax.Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
-            return train_step(learner, *carry, read(pixels, steps, step))
+            return train_step(learner, *carry, read(pixels, steps, step), mesh if grouped(pixels) else None)
 
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for `lowering`, which has to know it on a CPU
             return jax.lax.fori_loop(first, last, body, (state, sums))

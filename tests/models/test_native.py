@@ -133,3 +133,14 @@ def test_any_shape_equals_the_sum_written_out(kernel, strides, size, channels, p
     dx = dx[:, rows.before : rows.before + size[0], columns.before : columns.before + size[1]]
     for got, want in zip(found, (y, dx, dk), strict=True):
         assert np.abs(np.asarray(got) - want).max() <= 1e-5 * max(np.abs(want).max(), 1)
+    shift, limits = random.standard_normal(channels, np.float32), (-0.5, 1.5)
+    got = native.depthwise_clipped(*map(jnp.asarray, (x, k, shift)), shape, strides, before, limits)
+    assert np.abs(np.asarray(got) - np.clip(y + shift, *limits)).max() <= 1e-5 * max(np.abs(y).max(), 1)
+
+
+def test_what_is_no_number_is_not_clipped_away():
+    if native.fault():
+        pytest.skip(f"no C++ form here: {native.fault()}")
+    x = jnp.full((1, 1, 1, 21), jnp.nan)
+    got = native.depthwise_clipped(x, jnp.ones((1, 1, 21, 1)), jnp.zeros(21), x.shape, (1, 1), (0, 0), (0.0, 6.0))
+    assert np.isnan(got).all()

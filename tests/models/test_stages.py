@@ -52,7 +52,7 @@ def branching():
 
 def test_nothing_is_cut_between_a_branch_and_its_end():
     model = branching()
-    parts = [{operation.name for operation in part.run.operations} for part in stages(model)]
+    parts = [{operation.name for operation in part.run.args[0].operations} for part in stages(model)]
     assert len(parts) > 1
     (block,) = [names for names in parts if "sum" in names]
     assert {"inside", "deep inside"} <= block

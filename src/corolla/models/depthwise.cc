@@ -1,8 +1,9 @@
-// Depthwise convolution and its two gradients, for XLA on a CPU: three custom calls of the XLA FFI.
+// Depthwise convolution and its two gradients, for XLA on a CPU: four custom calls of the XLA FFI.
 //
 // Takes: float32 images [b, h, w, c], a kernel [kh, kw, c, 1] and, for the gradients, the cotangent [b, h', w', c], all
 // dense and row by row; the attribute `geometry`, int64[4]: strides down and right, padding above and to the left.
-// Gives: [b, h', w', c], or the gradient of the images, or that of the kernel, summed in float32.
+// Gives: [b, h', w', c], or the gradient of the images, or that of the kernel, summed in float32. The clipped form also
+// takes a shift [c] and the attribute `limits`, float32[2]: results are the sums plus the shift, cut off at both.
 //
 // One thread, because Corolla's CPU devices are a core each. Vectors run over the channels. A tile of seven pixels of a
 // row is worked off at once: a value is loaded once for all taps that want it, and the sums stay in registers. XLA's own
@@ -51,6 +52,8 @@ struct Line {
   Size width, column;           // columns of the input, floats from one to the next
   Size base;
   Size taps, step, tap_stride;
+  const float* shift = nullptr;  // of every channel, and the limits of a result: of clipped ones only
+  float least = 0, most = 0;
 
   // Whether results q to q + count - 1 want columns outside of the input.
   bool Crosses(Size q, Size count) const {
@@ -78,28 +81,44 @@ struct Rows {
 
 // Results -----------------------------------------------------------------------------------------------------------
 
+// What a sum begins with and how it ends. C: the results are clipped.
+template <class V, bool C>
+inline V Begin(const Line& line, Size c) {
+  return C ? Load<V>(line.shift + c) : V{};
+}
+
+template <bool C, class V>
+inline V End(const Line& line, V sum) {
+  if constexpr (!C) return sum;
+  const V least = V{} + line.least, most = V{} + line.most;
+  sum = sum < least ? least : sum;  // what is no number stays none
+  return sum > most ? most : sum;
+}
+
 // One result, of any kernel.
-template <class V>
+template <class V, bool C>
 void Single(const Line& line, const Rows& rows, Size c, Size q, float* out) {
   Size first, last;
   line.Reach(q, &first, &last);
-  V sum = {};
+  V sum = Begin<V, C>(line, c);
   for (int r = 0; r < rows.count; ++r) {
     const float* input = rows.input[r] + (line.step * q + line.base) * line.column + c;
     const float* taps = rows.taps[r] + c;
     for (Size j = first; j < last; ++j) sum += Load<V>(input + j * line.column) * Load<V>(taps + j * line.tap_stride);
   }
-  Store<V>(out + q * line.result_stride + c, sum);
+  Store<V>(out + q * line.result_stride + c, End<C>(line, sum));
 }
 
 // T results of K taps, S columns apart; G: some want columns outside of the input, which are zero.
-template <class V, int K, int S, int T, bool G>
+template <class V, int K, int S, int T, bool G, bool C>
 inline void Tile(const Line& line, const Rows& rows, Size c, Size q, float* out) {
   if constexpr (sizeof(V) == sizeof(float)) {  // the last one to three channels are not worth code of their own
-    for (int t = 0; t < T; ++t) Single<V>(line, rows, c, q + t, out);
+    for (int t = 0; t < T; ++t) Single<V, C>(line, rows, c, q + t, out);
     return;
   }
-  V sum[T] = {};
+  V sum[T];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t) sum[t] = Begin<V, C>(line, c);
   const Size begin = S * q + line.base;
   for (int r = 0; r < rows.count; ++r) {
     const float* input = rows.input[r] + begin * line.column + c;
@@ -117,7 +136,7 @@ inline void Tile(const Line& line, const Rows& rows, Size c, Size q, float* out)
     }
   }
 #pragma GCC unroll 16
-  for (int t = 0; t < T; ++t) Store<V>(out + (q + t) * line.result_stride + c, sum[t]);
+  for (int t = 0; t < T; ++t) Store<V>(out + (q + t) * line.result_stride + c, End<C>(line, sum[t]));
 }
 
 // Runs a function of (a vector type's value, a channel) over channels begin to end - 1.
@@ -130,20 +149,20 @@ inline void Channels(Size begin, Size end, Function function) {
 }
 
 // Tiles first, channels inside: a tile's pixels lie side by side in memory.
-template <int K, int S>
+template <int K, int S, bool C>
 void Results(const Line line, const Rows& rows, Size begin, Size end, float* out) {
   Size q = 0;
   if constexpr (K > 0) {
     for (; q + kTile <= line.results; q += kTile)
       if (line.Crosses(q, kTile))
-        Channels(begin, end, [&](auto v, Size c) { Tile<decltype(v), K, S, kTile, true>(line, rows, c, q, out); });
+        Channels(begin, end, [&](auto v, Size c) { Tile<decltype(v), K, S, kTile, true, C>(line, rows, c, q, out); });
       else
-        Channels(begin, end, [&](auto v, Size c) { Tile<decltype(v), K, S, kTile, false>(line, rows, c, q, out); });
+        Channels(begin, end, [&](auto v, Size c) { Tile<decltype(v), K, S, kTile, false, C>(line, rows, c, q, out); });
     for (; q + 3 <= line.results; q += 3)
-      Channels(begin, end, [&](auto v, Size c) { Tile<decltype(v), K, S, 3, true>(line, rows, c, q, out); });
+      Channels(begin, end, [&](auto v, Size c) { Tile<decltype(v), K, S, 3, true, C>(line, rows, c, q, out); });
   }
   for (; q < line.results; ++q)
-    Channels(begin, end, [&](auto v, Size c) { Single<decltype(v)>(line, rows, c, q, out); });
+    Channels(begin, end, [&](auto v, Size c) { Single<decltype(v), C>(line, rows, c, q, out); });
 }
 
 // Gradient of the kernel --------------------------------------------------------------------------------------------
@@ -200,10 +219,11 @@ void Products(const Line& line, const Rows& rows, Size c, float* sums) {
 
 // Choosing ----------------------------------------------------------------------------------------------------------
 
+template <bool C>
 struct ForResults {
   template <int K, int S>
   static void Run(const Line& line, const Rows& rows, Size begin, Size end, float* out) {
-    Results<K, S>(line, rows, begin, end, out);
+    Results<K, S, C>(line, rows, begin, end, out);
   }
 };
 
@@ -232,7 +252,7 @@ void Work(const Line& line, const Rows& rows, Size begin, Size end, float* out) 
   }
 }
 
-// The three calls ---------------------------------------------------------------------------------------------------
+// The four calls ---------------------------------------------------------------------------------------------------
 
 struct Shape {
   Size images, height, width, channels;    // of the images
@@ -253,9 +273,16 @@ void ForEachBlock(const Shape& s, Row row) {
     for (Size c = 0; c < s.channels; c += block) row(image, c, std::min(c + block, s.channels));
 }
 
-void Forward(const Shape& s, const float* x, const float* kernel, float* y) {
+struct Clip {
+  const float* shift = nullptr;
+  float least = 0, most = 0;
+};
+
+template <bool C>
+void Forward(const Shape& s, const float* x, const float* kernel, float* y, Clip clip = {}) {
   const Size c = s.channels;
-  const Line line{s.out_width, c, s.width, c, -s.left, s.kernel_width, s.right, c};
+  const Line line{s.out_width,    c,       s.width, c,          -s.left,  s.kernel_width,
+                  s.right, c, clip.shift, clip.least, clip.most};
   ForEachBlock(s, [&](Size image, Size begin, Size end) {
     for (Size row = 0; row < s.out_height; ++row) {
       Rows rows;
@@ -264,7 +291,7 @@ void Forward(const Shape& s, const float* x, const float* kernel, float* y) {
         if (from < 0 || from >= s.height) continue;
         rows.Take(x + (image * s.height + from) * s.width * c, kernel + i * s.kernel_width * c);
       }
-      Work<ForResults>(line, rows, begin, end, y + (image * s.out_height + row) * s.out_width * c);
+      Work<ForResults<C>>(line, rows, begin, end, y + (image * s.out_height + row) * s.out_width * c);
     }
   });
 }
@@ -288,7 +315,7 @@ void InputGradient(const Shape& s, const float* kernel, const float* cotangent, 
           rows.Take(cotangent + (image * s.out_height + spread / s.down) * s.out_width * c,
                     kernel + (i * s.kernel_width + first) * c);
         }
-        Work<ForResults>(line, rows, begin, end, dx + ((image * s.height + row) * s.width + phase) * c);
+        Work<ForResults<false>>(line, rows, begin, end, dx + ((image * s.height + row) * s.width + phase) * c);
       }
   });
 }
@@ -340,8 +367,13 @@ const XLA_FFI_Buffer& Answer(XLA_FFI_CallFrame* frame) {
 
 float* Data(const XLA_FFI_Buffer& buffer) { return static_cast<float*>(buffer.data); }
 
+// The values of an attribute that is an array; attributes are in alphabetical order.
+const void* Attribute(XLA_FFI_CallFrame* frame, int i) {
+  return static_cast<XLA_FFI_Array*>(frame->attrs.attrs[i])->data;
+}
+
 Shape ShapeOf(XLA_FFI_CallFrame* frame, const XLA_FFI_Buffer& x, const XLA_FFI_Buffer& kernel, const XLA_FFI_Buffer& y) {
-  const auto* g = static_cast<const std::int64_t*>(static_cast<XLA_FFI_Array*>(frame->attrs.attrs[0])->data);
+  const auto* g = static_cast<const std::int64_t*>(Attribute(frame, 0));
   return {x.dims[0], x.dims[1], x.dims[2], x.dims[3], kernel.dims[0], kernel.dims[1], y.dims[1], y.dims[2],
           g[0],      g[1],      g[2],      g[3]};
 }
@@ -352,7 +384,16 @@ Shape ShapeOf(XLA_FFI_CallFrame* frame, const XLA_FFI_Buffer& x, const XLA_FFI_B
 extern "C" XLA_FFI_Error* corolla_depthwise(XLA_FFI_CallFrame* frame) {
   if (TellVersion(frame)) return nullptr;
   const auto &x = Operand(frame, 0), &kernel = Operand(frame, 1), &y = Answer(frame);
-  Forward(ShapeOf(frame, x, kernel, y), Data(x), Data(kernel), Data(y));
+  Forward<false>(ShapeOf(frame, x, kernel, y), Data(x), Data(kernel), Data(y));
+  return nullptr;
+}
+
+// Operands: x, kernel, shift.
+extern "C" XLA_FFI_Error* corolla_depthwise_clipped(XLA_FFI_CallFrame* frame) {
+  if (TellVersion(frame)) return nullptr;
+  const auto &x = Operand(frame, 0), &kernel = Operand(frame, 1), &shift = Operand(frame, 2), &y = Answer(frame);
+  const auto* limits = static_cast<const float*>(Attribute(frame, 1));
+  Forward<true>(ShapeOf(frame, x, kernel, y), Data(x), Data(kernel), Data(y), {Data(shift), limits[0], limits[1]});
   return nullptr;
 }
 

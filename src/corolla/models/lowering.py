@@ -1,7 +1,8 @@
 """The form of convolutions that XLA runs fast on a CPU, and models made of it.
 
 Takes: arrays, or a Keras model.
-Gives: `depthwise`, `dense` (the convolutions, with their gradients), `fast_on_cpu` (lets a model use them).
+Gives: `depthwise`, `dense` (the convolutions, with their gradients), `clipped` (with what
+follows in a chain of layers), `fast_on_cpu` (lets a model use them).
 
 Each convolution carries two forms and the compiler picks one by platform (`lax.platform_dependent`): stock
 `lax.conv_general_dilated` everywhere, and on a CPU, where the stock form of a depthwise convolution reaches 0.2 to 0.7
@@ -89,7 +90,7 @@ def _zeros_like(shapes: Any) -> Any:
     return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
 
 
-def _is_native(x: jax.Array, kernel: jax.Array) -> bool:
+def is_native(x: jax.Array, kernel: jax.Array) -> bool:
     """Whether C++ takes a depthwise convolution: not where the batch is a symbol of jax.export."""
     return isinstance(x.shape[0], int) and native.ready(kernel.shape)
 
@@ -111,7 +112,7 @@ def _native_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding
 
 
 def _fast_depthwise(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
-    if _is_native(x, kernel):
+    if is_native(x, kernel):
         return _native_depthwise(x, kernel, strides, padding)
     return _by_group(lambda part: _shifted_sum(part, kernel, strides, padding), x)
 
@@ -229,7 +230,7 @@ def _column_sums(x: jax.Array) -> jax.Array:
 def _fast_depthwise_gradients(
     x: jax.Array, kernel: jax.Array, cotangent: jax.Array, strides: Strides, padding: str
 ) -> tuple[jax.Array, jax.Array]:
-    if _is_native(x, kernel):
+    if is_native(x, kernel):
         before = tuple(axis.before for axis in _axes(x, kernel, strides, padding))
         return native.depthwise_gradients(x, kernel, cotangent, strides, cast(Strides, before))
 
@@ -405,28 +406,27 @@ def _mesh() -> Any:
     return cast(Any, distribution).device_mesh.backend_mesh.abstract_mesh
 
 
-def _on_each_device(function: Callable[..., Any], batch: int) -> Callable[..., Any]:
-    """Return function(x, kernel[, cotangent]), worked off by every device for its own images.
+def _on_each_device(function: Callable[..., Any], *operands: jax.Array, gradients: bool = False) -> Any:
+    """Return function(*operands), worked off by every device for its own images.
 
-    Left to itself, XLA's partitioner copies whole activations between the devices wherever a batch is cut into groups.
-    A convolution's result stays split; of the gradients (dx, dk), dk is summed over the devices.
+    Operands are split that hold an image a row, activations float[b, h, w, c]; the second, a kernel, is whole, and so
+    are vectors. Left to itself, XLA's partitioner copies whole activations between the devices wherever a batch is cut
+    into groups. A convolution's result stays split; of the gradients (dx, dk), dk is summed over the devices.
     """
-    mesh = _mesh()
+    mesh, batch = _mesh(), operands[0].shape[0]
     if mesh is None or mesh.size <= 1 or mesh.manual_axes or not isinstance(batch, int) or batch % mesh.size:
-        return function
+        return function(*operands)
     images, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
 
-    def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return function(x, kernel)
-
-    def gradients(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
-        dx, dk = function(x, kernel, cotangent)
+    def on_one(*operands: jax.Array) -> Any:
+        if not gradients:
+            return function(*operands)
+        dx, dk = function(*operands)
         return dx, lax.psum(dk, mesh.axis_names)
 
-    over = partial(jax.shard_map, mesh=mesh, check_vma=False)
-    forward = over(convolve, in_specs=(images, whole), out_specs=images)
-    backward = over(gradients, in_specs=(images, whole, images), out_specs=(images, whole))
-    return lambda *operands: (forward if len(operands) == 2 else backward)(*operands)
+    specs = tuple(images if each.ndim == 4 and place != 1 else whole for place, each in enumerate(operands))
+    results = (images, whole) if gradients else images
+    return jax.shard_map(on_one, mesh=mesh, check_vma=False, in_specs=specs, out_specs=results)(*operands)
 
 
 # The convolutions -------------------------------------------------------------------------------------------------
@@ -437,7 +437,7 @@ def _two_forms(stock: Any, fast: Any, fast_forward: Any, fast_gradients: Any) ->
 
     def choose(on_cpu: Any, elsewhere: Any, strides: Strides, padding: str, *operands: jax.Array) -> Any:
         settings = {"strides": strides, "padding": padding}
-        on_cpu = _on_each_device(partial(on_cpu, **settings), operands[0].shape[0])
+        on_cpu = partial(_on_each_device, partial(on_cpu, **settings), gradients=len(operands) == 3)
         return lax.platform_dependent(*operands, cpu=on_cpu, default=partial(elsewhere, **settings))
 
     @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -458,7 +458,7 @@ def _two_forms(stock: Any, fast: Any, fast_forward: Any, fast_gradients: Any) ->
 
 
 def _depthwise_apart(x: jax.Array, kernel: jax.Array, strides: Strides, padding: str) -> jax.Array:
-    if _is_native(x, kernel):
+    if is_native(x, kernel):
         return _native_depthwise(x, kernel, strides, padding)
     return _apart(partial(_fast_depthwise, strides=strides, padding=padding), x, kernel)
 
@@ -474,6 +474,39 @@ def depthwise(x: jax.Array, kernel: jax.Array, strides: Strides = (1, 1), paddin
     differentiation is not supported. Equal to `lax.conv_general_dilated` within 1e-5 of the largest value.
     """
     return _depthwise(x, kernel, strides, padding)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def clipped(
+    x: jax.Array, kernel: jax.Array, shift: jax.Array, strides: Strides, padding: str, limits: tuple[float, float]
+) -> jax.Array:
+    """`depthwise` plus shift[c], cut off at both limits, in one pass over the activations: where it `is_native`.
+
+    Gradients are those of the sum where a result lies between the limits, and zero where it was cut off.
+    """
+    rows, columns = _axes(x, kernel, strides, padding)
+    settings = {"strides": strides, "before": (rows.before, columns.before), "limits": limits}
+
+    def one(x: jax.Array, kernel: jax.Array, shift: jax.Array) -> jax.Array:
+        return native.depthwise_clipped(x, kernel, shift, (x.shape[0], rows.out, columns.out, x.shape[3]), **settings)
+
+    return _on_each_device(one, x, kernel, shift)
+
+
+def _clipped_forward(x: jax.Array, kernel: jax.Array, shift: jax.Array, *settings: Any) -> Any:
+    y = clipped(x, kernel, shift, *settings)
+    return y, (x, kernel, shift, y)
+
+
+def _clipped_backward(strides: Strides, padding: str, limits: tuple[float, float], saved: Any, cotangent: Any) -> Any:
+    x, kernel, shift, y = saved
+    cotangent = jnp.where((y > limits[0]) & (y < limits[1]), cotangent, 0)
+    gradients = partial(_fast_depthwise_gradients, strides=strides, padding=padding)
+    dx, dk = _on_each_device(gradients, x, kernel, cotangent, gradients=True)
+    return dx, dk, cotangent.sum((0, 1, 2), dtype=jnp.float32).astype(shift.dtype)
+
+
+clipped.defvjp(_clipped_forward, _clipped_backward)
 
 
 def dense(x: jax.Array, kernel: jax.Array, strides: Strides = (1, 1), padding: str = "same") -> jax.Array:

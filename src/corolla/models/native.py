@@ -1,7 +1,8 @@
 """Depthwise convolutions in C++, compiled where they are wanted first.
 
-Takes: float32 arrays inside a program for a CPU. Gives: `depthwise`, `depthwise_gradients`, and whether this machine
-can (`ready`): it wants Linux, a C++ compiler and a kernel of usual height. Where it cannot, `lowering` has XLA do it.
+Takes: float32 arrays inside a program for a CPU. Gives: `depthwise`, `depthwise_clipped`, `depthwise_gradients`, and
+whether this machine can (`ready`): it wants Linux, a C++ compiler and a kernel of usual height. Where it cannot,
+`lowering` has XLA do it.
 
 `depthwise.cc` beside this file is compiled for this very processor, in a few seconds, and kept in the user's cache like
 what XLA compiles. XLA calls it through its FFI (https://openxla.org/xla/custom_call), from the thread of the device.
@@ -28,7 +29,8 @@ from corolla.compiled import cache_folder, private
 from corolla.processor import described
 
 SOURCE = Path(__file__).with_name("depthwise.cc")
-_TARGETS = ("corolla_depthwise", "corolla_depthwise_input_gradient", "corolla_depthwise_kernel_gradient")
+_FORWARD, _CLIPPED = "corolla_depthwise", "corolla_depthwise_clipped"
+_GRADIENTS = ("corolla_depthwise_input_gradient", "corolla_depthwise_kernel_gradient")
 _FLAGS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-w")
 _MOST_ROWS, _COMPILE_SECONDS = 16, 120
 _ONE_AT_A_TIME = Lock()
@@ -50,7 +52,7 @@ def fault() -> str:
 def _fault() -> str:
     try:
         library = ctypes.CDLL(str(_library()))
-        for name in _TARGETS:
+        for name in (_FORWARD, _CLIPPED, *_GRADIENTS):
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (NativeError, OSError, AttributeError, subprocess.SubprocessError) as error:
         return str(error) or type(error).__name__
@@ -71,8 +73,24 @@ def depthwise(
     x: jax.Array, kernel: jax.Array, shape: Sequence[int], strides: tuple[int, int], before: tuple[int, int]
 ) -> jax.Array:
     """x [b, h, w, c], kernel [kh, kw, c, 1] -> [b, h', w', c], of x's dtype. before: padding above and to the left."""
-    call = jax.ffi.ffi_call(_TARGETS[0], jax.ShapeDtypeStruct(tuple(shape), jnp.float32))
+    call = jax.ffi.ffi_call(_FORWARD, jax.ShapeDtypeStruct(tuple(shape), jnp.float32))
     y = call(x.astype(jnp.float32), kernel.astype(jnp.float32), geometry=_geometry(strides, before))
+    return y.astype(x.dtype)
+
+
+def depthwise_clipped(
+    x: jax.Array,
+    kernel: jax.Array,
+    shift: jax.Array,
+    shape: Sequence[int],
+    strides: tuple[int, int],
+    before: tuple[int, int],
+    limits: tuple[float, float],
+) -> jax.Array:
+    """`depthwise`, plus shift [c], cut off at both limits."""
+    call = jax.ffi.ffi_call(_CLIPPED, jax.ShapeDtypeStruct(tuple(shape), jnp.float32))
+    operands = (each.astype(jnp.float32) for each in (x, kernel, shift))
+    y = call(*operands, geometry=_geometry(strides, before), limits=np.array(limits, np.float32))
     return y.astype(x.dtype)
 
 
@@ -83,7 +101,7 @@ def depthwise_gradients(
     geometry, cotangent = _geometry(strides, before), cotangent.astype(jnp.float32)
     of_x, of_kernel = (
         jax.ffi.ffi_call(name, jax.ShapeDtypeStruct(like.shape, jnp.float32))
-        for name, like in zip(_TARGETS[1:], (x, kernel), strict=True)
+        for name, like in zip(_GRADIENTS, (x, kernel), strict=True)
     )
     dx = of_x(kernel.astype(jnp.float32), cotangent, geometry=geometry)
     dk = of_kernel(x.astype(jnp.float32), cotangent, geometry=geometry)

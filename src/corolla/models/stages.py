@@ -7,6 +7,7 @@ matrix product reads anew for every few images. docs/log.md holds what was measu
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from math import prod
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import jax
 from jax import lax
 
 from corolla.backend import keras
+from corolla.models.chains import call
 from corolla.models.lowering import largest_divisor, split
 
 _CACHE_BYTES = 2 << 20
@@ -48,7 +50,7 @@ def stages(model: keras.Model) -> list[Stage]:
     found, begin = [], model.inputs[0]
     for images, alike in groupby(cuts, key=lambda cut: cut[1]):
         end = list(alike)[-1][0]
-        found.append(Stage(keras.Function(begin, end), images))
+        found.append(Stage(partial(call, keras.Function(begin, end)), images))
         begin = end
     return found
 
