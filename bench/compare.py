@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -319,6 +320,11 @@ class Running:
         self.told = self._answer()
         self.seconds = time.perf_counter() - begin
         self.versions = self._answer()
+        self.rest()
+
+    def rest(self) -> None:
+        """Stop its threads: some peers' go on looking for work, and take time from the side whose turn it is."""
+        os.kill(self.process.pid, signal.SIGSTOP)
 
     def _answer(self) -> dict[str, Any]:
         line = self.process.stdout.readline()  # pyright: ignore
@@ -328,12 +334,15 @@ class Running:
 
     def round(self) -> None:
         """Let it work once."""
+        os.kill(self.process.pid, signal.SIGCONT)
         self.process.stdin.write("\n")  # pyright: ignore
         self.process.stdin.flush()  # pyright: ignore
         self.rounds.append(self._answer())
+        self.rest()
 
     def end(self) -> None:
         """Let it go."""
+        os.kill(self.process.pid, signal.SIGCONT)
         self.process.stdin.close()  # pyright: ignore
         self.process.wait()
         self.log.close()
@@ -341,17 +350,21 @@ class Running:
 
 def _alive(row: Row, rounds: int) -> list[Running]:
     """All sides at once, a round of each in turn; the first round, which touches memory first, does not count."""
-    running = [Running(side, row.work, row.wish) for side in row.sides]
-    for number in range(rounds + 1):
+    running: list[Running] = []
+    try:
+        for side in row.sides:
+            running.append(Running(side, row.work, row.wish))
+        for number in range(rounds + 1):
+            for each in running:
+                each.round()
+                last = each.rounds[-1]
+                rate = last["images"] / last["seconds"]
+                print(f"{row.name:40} {number}/{rounds} {each.side.name:26}{rate:9.1f}/s", flush=True)
+                if number == 0:
+                    each.rounds.clear()
+    finally:  # a stopped process would not end with this one
         for each in running:
-            each.round()
-            last = each.rounds[-1]
-            rate = last["images"] / last["seconds"]
-            print(f"{row.name:40} {number}/{rounds} {each.side.name:26}{rate:9.1f}/s", flush=True)
-            if number == 0:
-                each.rounds.clear()
-    for each in running:
-        each.end()
+            each.end()
     return running
 
 

@@ -5,8 +5,7 @@ Gives: a line of JSON when it is ready, one with its versions, and one for every
 processor seconds of this process and its children.
 
 Both sides of a comparison are alive at once, so that rounds can be taken in turn without building and compiling anew;
-the one that waits reads from a pipe and takes no time. It needs nothing but Python, for it is run in every peer's
-environment.
+the one that waits is stopped. It needs nothing but Python, for it is run in every peer's environment.
 """
 
 import json
