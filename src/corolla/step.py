@@ -269,7 +269,7 @@ def predict_steps(model: keras.Model, mesh: Mesh, image_size: int) -> PredictSte
     def run(trainable, non_trainable, images, mirrored, first: jax.Array, last: jax.Array) -> jax.Array:
         def body(step: jax.Array, rows: jax.Array) -> jax.Array:
             batch = jax.lax.dynamic_index_in_dim(images, step, axis=1, keepdims=False)
-            seen = jnp.where(mirrored, augment.mirror(batch), batch)
+            seen = jax.lax.cond(mirrored, augment.mirror, lambda images: images, batch)
             return rows.at[step].set(outputs_of(trainable, non_trainable, seen))
 
         lanes, steps = images.shape[:2]
