@@ -1,9 +1,14 @@
 """Photos of any kind, and what is none."""
 
 import io
+import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from corolla import photo
@@ -63,6 +68,33 @@ def test_small_and_moving_ones():
     for format in ("PNG", "WEBP"):
         moving = written(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
         assert (prepared(moving, 8, "x") == (255, 0, 0)).all()
+    assert (prepared(written(Image.new("RGB", (1, 5000), (9, 8, 7))), 8, "x") == (9, 8, 7)).all()
+    assert (prepared(written(Image.new("RGB", (5000, 1), (9, 8, 7)), "JPEG", quality=100), 8, "x") < 12).all()
+
+
+@pytest.mark.parametrize(("mode", "color"), [("LA", (90, 0)), ("RGBA", (200, 0, 0, 0)), ("P", 0)])
+def test_what_is_transparent_lies_on_white(mode, color):
+    """The colour that hides under it must not show: often it is black."""
+    more = {"transparency": 0} if mode == "P" else {}
+    image = Image.new(mode, (40, 40), color)
+    if mode == "P":
+        image.putpalette([10, 20, 30])
+    for format in ("PNG", "WEBP")[: 1 if mode == "P" else 2]:
+        assert (prepared(written(image, format, **more), 8, "x") == 255).all()
+    glass = written(Image.new("RGBA", (40, 40), (0, 0, 0, 51)))
+    assert (prepared(glass, 8, "x") == 204).all()
+
+
+def test_sixteen_bits_are_shown_by_their_upper_eight():
+    levels = np.repeat(np.array([0, 0x1234, 0x80FF, 0xFFFF], np.uint16), 16).reshape(8, 8)
+    seen = prepared(written(Image.fromarray(levels)), 8, "x")
+    np.testing.assert_array_equal(seen, np.repeat((levels >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def test_colours_of_print():
+    ink = Image.new("CMYK", (40, 40), (0, 255, 255, 0))
+    seen = prepared(written(ink, "JPEG", quality=100), 8, "x").astype(int)
+    assert (abs(seen - (255, 0, 0)) < 12).all()
 
 
 def test_a_large_jpeg_is_what_all_of_its_pixels_say():
@@ -90,10 +122,52 @@ def test_what_is_no_photo(content, line):
 
 
 def test_too_many_pixels(monkeypatch):
-    """Refused by the header: 20,000 x 20,000 of one colour are a small file."""
-    monkeypatch.setattr(photo, "MAX_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"^big\.png: 64x32 px, the limit is 1,000 px in all: make it smaller$"):
-        prepared(written(half()), 16, "big.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match=r"^big\.png: more pixels than the limit"):
-        prepared(written(half()), 16, "big.png")
+    """Refused by the header; what is decoded whole sooner than what is decoded at a fraction."""
+    monkeypatch.setattr(photo, "MAX_PIXELS", 5000)
+    monkeypatch.setattr(photo, "MAX_WHOLE_PIXELS", 1000)
+    line = r"^big: 64x32 px, the limit is 1,000 px in all: make it smaller$"
+    for content in (written(half()), written(half(), "WEBP"), written(half(), "JPEG", progressive=True)):
+        with pytest.raises(DataError, match=line):
+            prepared(content, 16, "big")
+    prepared(written(half(), "JPEG"), 16, "big")
+    with pytest.raises(DataError, match=r"^big: 128x64 px, the limit is 5,000 px in all: make it smaller$"):
+        prepared(written(half(size=(128, 64)), "JPEG"), 16, "big")
+
+
+def test_a_small_file_of_many_pixels_takes_no_memory():
+    """20,000 x 20,000 px of one colour: 50 KB that would become 1.2 GB."""
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"^bomb\.png: more pixels than the limits \(JPEG 178,000,000 px, others"):
+        prepared(hollow_png(20_000, 20_000), 16, "bomb.png")
+    with pytest.raises(DataError, match=r"^bomb\.png: 8000x8000 px, the limit is 50,000,000 px in all"):
+        prepared(hollow_png(8_000, 8_000), 16, "bomb.png")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+
+
+def test_nothing_is_said_on_the_way(recwarn, monkeypatch):
+    """Pillow warns of photos that are allowed here."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    prepared(written(half()), 16, "x")
+    assert not recwarn.list
+
+
+@given(place=st.integers(0, 10**6), value=st.integers(0, 255), format=st.sampled_from(["JPEG", "PNG", "WEBP"]))
+def test_a_changed_byte_is_seen_through_or_told_in_one_line(place, value, format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = bytearray(written(half(), format, exif=exif))
+    content[place % len(content)] = value
+    try:
+        assert prepared(bytes(content), 8, "x").shape == (8, 8, 3)
+    except DataError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+def hollow_png(width: int, height: int) -> bytes:
+    """A PNG's header, and pixels that nobody should look at."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(100)))]
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

@@ -1,30 +1,32 @@
 """Names for the flowers in photos.
 
-Takes: a run folder, photos. Gives: for each photo the likeliest labels, with their probabilities.
+Takes: photos, and a run folder where it is not to be the model that ships with Corolla. Gives: for each photo the
+likeliest labels with their probabilities, and whether the photo shows one of the kinds at all.
 
-A run of plain layers answers through NumPy alone (`interpreter`), within a second of the start of the process; others
-(KerasHub's) through JAX, whose import and compiling take seconds.
+The shipped model and runs of plain layers answer through NumPy alone (`interpreter`), within a second of the start of
+the process; others (KerasHub's) through JAX, whose import and compiling take seconds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from corolla import shipped
 from corolla.errors import WishError
 from corolla.interpreter import Interpreter
-from corolla.photo import prepared
+from corolla.open_set import OpenSet
+from corolla.photo import PhotoError, prepared
 from corolla.run import RunFolder
 from corolla.storage import AnyPath
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 """Of the photos that are looked for in folders."""
 
-Model = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Images uint8[b, s, s, 3] to logits float32[b, classes]."""
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -38,31 +40,67 @@ class Guess:
 
 @dataclass(frozen=True)
 class Answer:
-    """A photo's likeliest labels, the likeliest first."""
+    """A photo's likeliest labels, the likeliest first; or, in `error`, why the file is no photo that can be seen."""
 
     path: Path
-    top: list[Guess]
+    top: list[Guess] = field(default_factory=list)
+    score: float | None = None
+    """How much the photo looks like one of the kinds; None where the model cannot say."""
+    limit: float | None = None
+    """What photos of the kinds reach."""
+    error: str | None = None
+
+    @property
+    def unknown(self) -> bool | None:
+        """Whether it shows none of the kinds; None where the model cannot say."""
+        return None if self.score is None or self.limit is None else self.score < self.limit
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"path": str(self.path), "top": [asdict(guess) for guess in self.top]}
+        """As plain data; `error` stands in it only where there is one."""
+        told = {"path": str(self.path), "top": [asdict(guess) for guess in self.top], "unknown": self.unknown}
+        return told if self.error is None else {**told, "error": self.error}
 
 
-def identify(run: AnyPath | str, photos: Sequence[Path], top: int = 5) -> Iterator[Answer]:
+def identify(
+    run: AnyPath | str | None, photos: Sequence[Path], top: int = 5, place: Path | None = None
+) -> Iterator[Answer]:
     """Name the flowers in photos, one after the other. photos: files, and folders whose photos are taken in order.
 
-    Raises WishError (no photo; top below 1), DataError (a file that is no photo), RunError (no run, damaged weights).
+    run: None is the model that ships with Corolla, or of the same kind in another `place`. A file that is no photo has
+    an answer with its `error`, and the others are answered all the same. Raises WishError (no such file; top below 1),
+    RunError (no run, damaged weights).
     """
     if top < 1:
         raise WishError(f"--top {top}: at least one guess a photo")
-    folder, found = RunFolder(run), list(_files(photos))
-    names, model, size = folder.names(), *_model(folder)
+    found = list(_files(photos))
+    model = _shipped(place) if run is None else _of_run(RunFolder(run))
     for path in found:
-        logits = model(prepared(_read(path), size, str(path))[None])[0]
-        weights = np.exp(logits.astype(np.float64) - logits.max())
+        try:
+            yield model.answer(path, prepared(_read(path), model.image_size, str(path)), top)
+        except PhotoError as error:
+            yield Answer(path, error=str(error))
+
+
+@dataclass(frozen=True)
+class _Model:
+    """look: one image uint8[1, s, s, 3] to features [1, f], where they are known, and logits [1, classes]."""
+
+    look: Callable[[Image], tuple[NDArray | None, NDArray]]
+    image_size: int
+    names: list[str]
+    temperature: float = 1.0
+    open_set: OpenSet | None = None
+
+    def answer(self, path: Path, image: Image, top: int) -> Answer:
+        """What it says of a photo."""
+        features, logits = self.look(image[None])
+        weights = np.exp((logits[0].astype(np.float64) - logits[0].max()) / self.temperature)
         probabilities = weights / weights.sum()
         best = np.argsort(-probabilities, kind="stable")[:top]
-        yield Answer(path, [Guess(int(label), names[label], float(probabilities[label])) for label in best])
+        guesses = [Guess(int(label), self.names[label], float(probabilities[label])) for label in best]
+        if self.open_set is None or features is None:
+            return Answer(path, guesses)
+        return Answer(path, guesses, float(self.open_set(features, logits)[0]), self.open_set.limit)
 
 
 def _files(photos: Sequence[Path]) -> Iterator[Path]:
@@ -82,18 +120,23 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise WishError(f"{path} cannot be read: {error.strerror}") from error
+        raise PhotoError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _model(folder: RunFolder) -> tuple[Model, int]:
-    """The classifier of a run, and the side of the images that it takes."""
-    graph = folder.graph()
+def _shipped(place: Path | None) -> _Model:
+    found = shipped.load(place)
+    return _Model(found.model.with_features, found.image_size, found.names, found.temperature, found.open_set)
+
+
+def _of_run(folder: RunFolder) -> _Model:
+    names, graph = folder.names(), folder.graph()
     if graph is not None:
-        return Interpreter(graph, folder.best().arrays, str(folder.path)), graph.image_size
+        interpreter = Interpreter(graph, folder.best().arrays, str(folder.path))
+        return _Model(lambda image: (None, interpreter(image)), graph.image_size, names)
     import jax
 
     from corolla.mesh import make_mesh
     from corolla.network import trained
 
     model = trained(folder, make_mesh(jax.devices()[:1]))
-    return lambda images: np.asarray(model.predict_on_batch(images)), model.input_shape[1]
+    return _Model(lambda image: (None, np.asarray(model.predict_on_batch(image))), model.input_shape[1], names)

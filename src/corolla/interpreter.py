@@ -43,16 +43,25 @@ class Interpreter:
 
     def __call__(self, images: NDArray) -> Array:
         """The outputs of a batch: float32[b, outputs]."""
+        return self._values(images, (self._last,))[0]
+
+    def with_features(self, images: NDArray) -> tuple[Array, Array]:
+        """What the last operation takes, and what it gives: features float32[b, f] of a classifier, and its logits."""
+        features, outputs = self._values(images, (self._nodes[self._last].inputs[0], self._last))
+        return features, outputs
+
+    def _values(self, images: NDArray, wanted: Sequence[int]) -> list[Array]:
+        """The values of some nodes; others are let go of when they have been read for the last time."""
         values: dict[int, Array] = {}
         for number, node in enumerate(self._nodes):
             if node is None:
                 continue
             taken = [values[each] for each in node.inputs] if number else [np.asarray(images, np.float32)]
             values[number] = node.run(*taken)
-            for each in {*node.inputs}:
+            for each in {*node.inputs} - {*wanted}:
                 if self._until[each] == number:
                     del values[each]
-        return values[self._last]
+        return [values[each] for each in wanted]
 
 
 class _Prepared:
