@@ -8,7 +8,8 @@ import pytest
 from corolla.errors import DataError, RunError
 from corolla.evaluate import evaluate
 from corolla.run import RunFolder
-from flow import Recorder
+from corolla.train import train
+from flow import PROBE, Recorder
 
 pytestmark = pytest.mark.xdist_group("runs")
 
@@ -37,12 +38,39 @@ def test_training_data_can_be_scored_too(run, flowers):
     assert (scores.split, scores.n, path.name) == ("train", 30, "evaluation-train.json")
     assert set(reporter.stages) == {"reading train", "predicting with moved"}
     assert RunFolder(run).scores()["split"] == "val"
+    assert reporter.warnings == ["the run has learned from 30 of these 30 records: it scores better on them"]
+    assert json.loads(path.read_text())["learned_records"] == 30
+
+
+def test_records_that_teach_and_judge_are_warned_of(run, flowers, tmp_path):
+    """By training, which is then told so, and by evaluating on other data than the run's."""
+    data = shutil.copytree(flowers, tmp_path / "data")
+    shutil.copy(sorted((data / "train").iterdir())[0], data / "val" / "02-32x32-15.tfrec")
+    reporter = Recorder()
+    scores, path = evaluate(run, data, reporter=reporter)
+    assert reporter.warnings == ["the run has learned from 15 of these 41 records: it scores better on them"]
+    assert (scores.n, json.loads(path.read_text())["learned_records"]) == (41, 15)
+    reporter = Recorder()
+    train(data, tmp_path / "new", PROBE, reporter)
+    assert reporter.warnings == [
+        "15 of 41 records of val stand in train too, by their ids: scores will be too good; `corolla check` names them"
+    ]
 
 
 def test_mirrored_views_are_averaged(run, flowers):
     plain, _ = evaluate(run, flowers)
     both, _ = evaluate(run, flowers, tta="flip")
     assert both.loss != plain.loss
+
+
+@pytest.mark.parametrize(("tta", "views"), [("scales", 4), ("crops", 10)])
+def test_parts_of_photos_are_averaged(run, flowers, tta, views):
+    reporter = Recorder()
+    scores, path = evaluate(run, flowers, tta=tta, reporter=reporter)
+    stored = json.loads(path.read_text())
+    assert (stored["tta"], stored["views"]) == (tta, views) and scores.n == 26
+    assert reporter.notes == [f"--tta {tta}: {views} views a photo, each as long as one pass"]
+    assert scores.loss != pytest.approx(RunFolder(run).scores()["loss"], rel=1e-4)
 
 
 def test_a_split_without_labels_cannot_be_scored(run, flowers):

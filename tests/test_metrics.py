@@ -46,6 +46,27 @@ def test_class_table_is_scikit_learns(given_judged):
     assert [(row.label, row.name) for row in rows] == list(enumerate(names))
 
 
+def test_costs_by_hand():
+    """Class 1 is taken for 0 twice and for 2 once; 2 is taken for 1 once; 3 has no photo, 4 no mistake."""
+    confusion = np.array([[4, 0, 0, 0, 0], [2, 3, 1, 0, 0], [0, 1, 5, 1, 0], [0] * 5, [0, 0, 0, 0, 6]])
+    rows = metrics.class_costs(confusion, [f"flower {label}" for label in range(5)])
+    told = [(row.label, row.partner, row.taken_for_partner, row.partner_taken_for_it) for row in rows]
+    assert told == [(1, 0, 2, 0), (2, 1, 1, 1), (0, 1, 0, 2)]
+    assert [row.lost for row in rows] == pytest.approx([0.4 / 5, (1 - 10 / 13) / 5, 0.2 / 5])
+    assert (rows[0].name, rows[0].partner_name) == ("flower 1", "flower 0")
+
+
+@given(judged())
+def test_costs_add_up_to_what_macro_f1_lacks(given_judged):
+    labels, predictions, classes = given_judged
+    confusion = confusion_matrix(labels, predictions, classes)
+    rows = metrics.class_costs(confusion, ["x"] * classes)
+    absent = (confusion.sum(axis=1) == 0).mean()
+    assert sum(row.lost for row in rows) == pytest.approx(1 - macro_f1(confusion) - absent)
+    assert [row.lost for row in rows] == sorted((row.lost for row in rows), reverse=True)
+    assert all(row.partner != row.label and row.taken_for_partner + row.partner_taken_for_it > 0 for row in rows)
+
+
 def test_absent_classes_count_zero_unless_left_out():
     """All records are right, but only two of four classes have any."""
     confusion = confusion_matrix(np.array([0, 1]), np.array([0, 1]), 4)

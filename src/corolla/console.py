@@ -12,12 +12,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from corolla.metrics import ClassScore, Scores
+from corolla.metrics import ClassCost, ClassScore, Scores
 from corolla.models.registry import Facts
 from corolla.reporter import Reporter
 
 LOG_EVERY_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
+
+COSTLIEST = 10
+"""Classes shown of those that cost most; all of them stand in the JSON file."""
 
 
 class ConsoleReporter(Reporter):
@@ -299,8 +302,12 @@ def print_scores(console: Console, scores: Scores, table: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if table:
-        console.print(class_table(scores.per_class))
+    if not table:
+        return
+    console.print(class_table(scores.per_class))
+    if scores.costs:
+        console.print()
+        console.print(cost_table(scores.costs[:COSTLIEST]))
 
 
 def class_table(rows: list[ClassScore]) -> Table:
@@ -314,3 +321,36 @@ def class_table(rows: list[ClassScore]) -> Table:
         figures = [f"{value:.3f}" for value in (row.precision, row.recall, row.f1)]
         table.add_row(str(row.label), row.name, str(row.support), str(row.predicted), *figures)
     return table
+
+
+def cost_table(rows: list[ClassCost]) -> Table:
+    """Which classes cost most: what each takes from macro F1, and the class that it is confused with most often."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title, justify in (("costs you most", "left"), ("macro F1 lost", "right"), ("confused with", "left")):
+        table.add_column(title, justify=justify)  # pyright: ignore
+    for title in ("taken for it", "it for this"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        figures = f"{row.lost:.4f}", row.partner_name, str(row.taken_for_partner), str(row.partner_taken_for_it)
+        table.add_row(row.name, *figures)
+    return table
+
+
+def print_blend(console: Console, made: dict[str, Any]) -> None:
+    """What `corolla blend` found: how well each way of using the runs does, and what each run counts.
+
+    "off by": expected calibration error. The gain is against the first way with equal weights, with its 95 % interval.
+    """
+    ways = Table(box=None, header_style="bold", pad_edge=False)
+    ways.add_column(f"judged on {made['records']:,} records")
+    for title in ("macro F1", "accuracy", "loss", "off by", "gain in macro F1"):
+        ways.add_column(title, justify="right", no_wrap=True)
+    for way in made["ways"]:
+        low, high = way["interval"]
+        gain = f"{way['gain']:+.4f} ({low:+.4f}, {high:+.4f})" if way["gain"] or low or high else ""
+        figures = [f"{way[name]:.4f}" for name in ("macro_f1", "accuracy", "loss", "calibration_error")]
+        ways.add_row(Text(way["name"]), *figures, gain)
+    console.print(ways)
+    for member in made["members"]:
+        counts = f"{member['weight']:6.1%}  {member['run']}  at temperature {member['temperature']:.2f}"
+        console.print(counts, markup=False, highlight=False, soft_wrap=True)

@@ -4,12 +4,13 @@ Takes: a run folder, a data folder. Gives: `Scores`, also written to RUN/evaluat
 """
 
 from corolla import hosts, metrics
-from corolla.judge import Tta, judge
+from corolla.calibrate import calibration_error
+from corolla.judge import VIEWS, judge, warn_of_learned
 from corolla.metrics import Scores
 from corolla.reporter import SILENT, Reporter
 from corolla.run import RunFolder
 from corolla.storage import AnyPath, refuse_unwritable
-from corolla.types import OnBadRecord
+from corolla.types import OnBadRecord, Tta
 
 
 def evaluate(
@@ -30,7 +31,10 @@ def evaluate(
     assert judged.labels is not None
     labels, probabilities, folder = judged.labels, judged.probabilities, RunFolder(run)
     names = hosts.from_first(folder.names)
+    learned = hosts.from_first(lambda: warn_of_learned(folder.learned(), judged.ids, reporter))
     scores = metrics.score(split, labels, probabilities, names, len(judged.bad))
     name = f"evaluation-{split}.json"
-    hosts.from_first(lambda: folder.write_scores(scores.to_json() | {"tta": tta}, name) and None)
+    errors = {f"by_{kind}": calibration_error(labels, probabilities, kind) for kind in ("mass", "width")}
+    told = {"tta": tta, "views": len(VIEWS[tta]), "learned_records": learned, "calibration_error": errors}
+    hosts.from_first(lambda: folder.write_scores(scores.to_json() | told, name) and None)
     return scores, folder.path / name

@@ -8,26 +8,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from corolla import hosts
-from corolla.inference import View, make_predictor, softmax, values_of
+from corolla.inference import CROPS, Progress, View, make_predictor, softmax, values_of
 from corolla.mesh import mesh_for
 from corolla.network import trained
 from corolla.order import Lanes
 from corolla.records.shards import find_split
 from corolla.reporter import Reporter
-from corolla.resident import fits, make_feed
-from corolla.run import RunFolder
+from corolla.resident import Feed, fits, make_feed
+from corolla.run import RunFolder, hashes
 from corolla.share import load_share
 from corolla.start import refuse_differences
 from corolla.storage import AnyPath
-from corolla.types import BadRecord, OnBadRecord
+from corolla.types import BadRecord, OnBadRecord, Tta
 
-Tta = Literal["none", "flip"]
-"""Views averaged at test time: the photo alone, or the photo and its mirror image (twice the time)."""
-
-VIEWS: dict[Tta, tuple[View, ...]] = {"none": ("plain",), "flip": ("plain", "mirror")}
+VIEWS: dict[Tta, tuple[View, ...]] = {
+    "none": ("plain",),
+    "flip": ("plain", "mirror"),
+    "scales": ("plain", "mirror", "middle", "middle mirror"),
+    "crops": CROPS,
+}
+"""Views averaged at test time; each takes the time of a pass over the photos."""
 
 
 @dataclass(frozen=True)
@@ -51,39 +55,80 @@ def judge(
     the run folder, and all get every probability. Raises RunError (no such run, damaged weights), DataError (data).
     """
     folder = RunFolder(run)
-    image_size, batch_size, classes = _known(folder)
-    mesh = mesh_for(batch_size)
+    frame = frame_of(folder)
+    mesh = mesh_for(frame.batch_size)
     wishes = {"run": run.name, "split": split, "tta": tta, "on_bad_record": on_bad_record}
-    refuse_differences(wishes, data, (split,), image_size)
-    files = hosts.together(lambda: find_split(data, split, image_size))
+    refuse_differences(wishes, data, (split,), frame.image_size)
+    opened = open_split(data, split, frame, mesh, on_bad_record, labels, reporter)
+    if len(VIEWS[tta]) > 1:
+        reporter.note(f"--tta {tta}: {len(VIEWS[tta])} views a photo, each as long as one pass")
+    model = trained(folder, mesh)
+    predictor = make_predictor(model, mesh, frame.image_size)
+    logits = predictor(values_of(model), opened.feed, telling(folder, reporter), VIEWS[tta])
+    return Judged(opened.folder, opened.ids, opened.labels, softmax(logits).mean(axis=1), opened.bad)
+
+
+def telling(folder: RunFolder, reporter: Reporter) -> Progress:
+    """How a run's predicting tells how far it is."""
+    return lambda done, total: reporter.progress(f"predicting with {folder.path.name}", done, total)
+
+
+def warn_of_learned(learned: NDArray[np.uint64], ids: list[str], reporter: Reporter) -> int:
+    """How many of the records to be judged the run has learned from, told in a line where there are any.
+
+    learned: as `RunFolder.learned` gives it.
+    """
+    known = int(np.isin(hashes(ids), learned).sum())
+    if known:
+        reporter.warn(f"the run has learned from {known:,} of these {len(ids):,} records: it scores better on them")
+    return known
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a run needs to know of images: their size, how many it takes a step, and the number of classes."""
+
+    image_size: int
+    batch_size: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A split whose pixels lie on the devices, or are streamed there."""
+
+    folder: AnyPath
+    ids: list[str]
+    labels: NDArray[np.int32] | None
+    bad: list[BadRecord]
+    feed: Feed
+
+
+def open_split(
+    data: AnyPath, split: str, frame: Frame, mesh: Mesh, on_bad_record: OnBadRecord, labels: bool, reporter: Reporter
+) -> Opened:
+    """Read a split and put it on the devices; over several hosts each reads its share. Raises DataError."""
+    files = hosts.together(lambda: find_split(data, split, frame.image_size))
 
     def reading(done: int, total: int) -> None:
         reporter.progress(f"reading {split}", done, total)
 
     wanted: Literal["need", "maybe"] = "need" if labels else "maybe"
-    options = {"on_bad_record": on_bad_record, "labels": wanted, "classes": classes, "progress": reading}
-    photos = load_share(files, mesh, batch_size, **options)
+    options = {"on_bad_record": on_bad_record, "labels": wanted, "classes": frame.classes, "progress": reading}
+    photos = load_share(files, mesh, frame.batch_size, **options)
     for bad in photos.bad:
         reporter.warn(f"skipped {bad}")
-
-    def predicting(done: int, total: int) -> None:
-        reporter.progress(f"predicting with {folder.path.name}", done, total)
-
     fit = fits(mesh, photos.nbytes, "auto")
-    feed = make_feed(mesh, Lanes(len(photos), batch_size), photos, fit.resident)
-    model = trained(folder, mesh)
-    logits = make_predictor(model, mesh, image_size)(values_of(model), feed, predicting, VIEWS[tta])
-    probabilities = softmax(logits).mean(axis=1)
-    return Judged(files.folder, photos.ids, photos.labels, probabilities, photos.bad)
+    feed = make_feed(mesh, Lanes(len(photos), frame.batch_size), photos, fit.resident)
+    return Opened(files.folder, photos.ids, photos.labels, photos.bad, feed)
 
 
-def _known(folder: RunFolder) -> tuple[int, int, int]:
-    """A run's image size, batch size and number of classes; refuses one that has nothing to predict with."""
+def frame_of(folder: RunFolder) -> Frame:
+    """What a run needs to know of images; refuses one that has nothing to predict with."""
 
     def read() -> tuple[int, int, int]:
         settings, names = folder.settings(), folder.names()
         folder.best()  # before minutes of reading: is there anything to predict with?
         return settings.image_size, settings.batch_size, len(names)
 
-    image_size, batch_size, classes = hosts.from_first(read)
-    return image_size, batch_size, classes
+    return Frame(*hosts.from_first(read))

@@ -108,6 +108,22 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
+class ClassCost:
+    """What one class takes from macro F1, and the class that it is taken for, or that is taken for it, most often."""
+
+    label: int
+    name: str
+    lost: float
+    """(1 - F1) / classes: how much higher macro F1 over all classes were if this class had no mistake."""
+    partner: int
+    partner_name: str
+    taken_for_partner: int
+    """Records of this class that were called the partner."""
+    partner_taken_for_it: int
+    """Records of the partner that were called this class."""
+
+
+@dataclass(frozen=True)
 class Scores:
     """How good the predictions of one split are. Intervals are 95 % stratified bootstrap intervals."""
 
@@ -125,6 +141,8 @@ class Scores:
     """Mean cross-entropy of the true labels [nats]."""
     skipped_records: int
     per_class: list[ClassScore] = field(default_factory=list)
+    costs: list[ClassCost] = field(default_factory=list)
+    """The classes that have mistakes, the costliest first."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `scores.json`."""
@@ -133,8 +151,9 @@ class Scores:
 
 def from_json(stored: dict[str, Any]) -> Scores:
     """The scores that `Scores.to_json` wrote; whatever else stands there is left out."""
-    known = {one.name: stored[one.name] for one in fields(Scores)}
+    known = {one.name: stored[one.name] for one in fields(Scores) if one.name in stored}
     known["per_class"] = [ClassScore(**row) for row in known["per_class"]]
+    known["costs"] = [ClassCost(**row) for row in known.get("costs", [])]  # older runs have none
     for name in ("macro_f1_interval", "macro_f1_present_interval"):
         known[name] = tuple(known[name])
     return Scores(**known)
@@ -159,6 +178,7 @@ def score(
         loss=cross_entropy(labels, np.log(np.maximum(probabilities, 1e-12))),
         skipped_records=skipped_records,
         per_class=class_table(confusion, names),
+        costs=class_costs(confusion, names),
     )
 
 
@@ -185,4 +205,25 @@ def class_table(confusion: Confusion, names: tuple[str, ...] | list[str]) -> lis
             f1=float(f1[label]),
         )
         for label in range(len(names))
+    ]
+
+
+def class_costs(confusion: Confusion, names: tuple[str, ...] | list[str]) -> list[ClassCost]:
+    """One row for each class that has records and mistakes, the costliest first; of equal ones the lower label."""
+    lost = (1 - f1_by_class(confusion)) / len(names)
+    mistakes = confusion - np.diag(np.diag(confusion))
+    between = mistakes + mistakes.T
+    partner = between.argmax(axis=1)
+    chosen = np.flatnonzero((confusion.sum(axis=1) > 0) & (between.sum(axis=1) > 0))
+    return [
+        ClassCost(
+            label=int(label),
+            name=names[label],
+            lost=float(lost[label]),
+            partner=int(partner[label]),
+            partner_name=names[partner[label]],
+            taken_for_partner=int(confusion[label, partner[label]]),
+            partner_taken_for_it=int(confusion[partner[label], label]),
+        )
+        for label in sorted(chosen, key=lambda each: (-lost[each], each))
     ]

@@ -1,6 +1,7 @@
 """The submission: one label for each photo of a split, by one run or the mean of several.
 
-Takes: run folders, a data folder. Gives: a CSV file `id,label`, checked against the records and, where it stands beside
+Takes: run folders (or cross-validations, whose runs count together as one), a data folder, what `corolla blend` found
+for these runs where it was asked. Gives: a CSV file `id,label`, checked against the records and, where it stands beside
 them, against `sample_submission.csv`.
 """
 
@@ -8,18 +9,19 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corolla import hosts
+from corolla import ensemble, hosts
 from corolla.checkpoint import write_file
 from corolla.errors import DataError, RunError, WishError
-from corolla.judge import Judged, Tta, judge
+from corolla.judge import Judged, judge
 from corolla.reporter import SILENT, Reporter
-from corolla.run import RunFolder
-from corolla.storage import AnyPath, refuse_unwritable
-from corolla.types import OnBadRecord
+from corolla.run import RunFolder, runs_of
+from corolla.storage import AnyPath, any_path, refuse_unwritable
+from corolla.types import OnBadRecord, Tta
 
 SAMPLE = "sample_submission.csv"
 
@@ -44,36 +46,67 @@ def predict(
     tta: Tta = "none",
     on_bad_record: OnBadRecord = "fail",
     reporter: Reporter = SILENT,
+    blend: AnyPath | None = None,
 ) -> Submission:
     """Predict a split with one run, or with the mean of the probabilities of several, and write `out`.
 
-    The file is written whole or not at all. Raises WishError (no run; runs with other labels), RunError (damaged
-    weights, no room), DataError (broken data; ids missing, twice, or other than those of sample_submission.csv).
+    blend: file of `corolla blend` for these runs: their weights, temperatures, and the rule by which labels are chosen.
+    The file is written whole or not at all. Raises WishError (no run; runs with other labels, or others than those of
+    the blend), RunError (damaged weights, no room), DataError (broken data; ids missing, twice, or other than those of
+    sample_submission.csv).
     """
     reporter = reporter if hosts.first() else SILENT
-    hosts.from_first(lambda: _refuse_wishes(runs, out))
-    judged = [judge(run, data, split, tta, on_bad_record, labels=False, reporter=reporter) for run in runs]
-    ids = judged[0].ids
-    _check_ids(judged)
-    probabilities = np.mean([_in_order(one, ids) for one in judged], axis=0)
-    sample = sample_submission(judged[0].folder) if split == "test" else None
+    plan = hosts.from_first(lambda: _plan(runs, out, blend, reporter))
+
+    def member(own: list[str]) -> list[Judged]:
+        return [judge(any_path(run), data, split, tta, on_bad_record, labels=False, reporter=reporter) for run in own]
+
+    judged = [member(own) for own in plan["runs"]]
+    first, ids = judged[0][0], judged[0][0].ids
+    _check_ids([one for own in judged for one in own])
+    stack = np.stack([np.mean([_in_order(one, ids) for one in own], axis=0) for own in judged])
+    probabilities, labels = _decided(stack, plan["blend"])
+    sample = sample_submission(first.folder) if split == "test" else None
     if sample is not None:
-        ids, probabilities = _as_in_sample(sample, ids, probabilities)
-    labels = probabilities.argmax(axis=1)
+        ids, rows = _as_in_sample(sample, ids)
+        probabilities, labels = probabilities[rows], labels[rows]
     hosts.from_first(lambda: write_file(out, _csv(ids, labels)))
-    return Submission(out, ids, labels, float(probabilities.max(axis=1).mean()), sample, len(judged[0].bad))
+    confidence = float(probabilities[np.arange(len(ids)), labels].mean())
+    return Submission(out, ids, labels, confidence, sample, len(first.bad))
 
 
-def _refuse_wishes(runs: Sequence[AnyPath], out: AnyPath) -> None:
+def _plan(runs: Sequence[AnyPath], out: AnyPath, blend: AnyPath | None, reporter: Reporter) -> dict[str, Any]:
+    """Refuse what makes no sense. Gives plain data: the runs of each member, and the blend of these members or None."""
     _refuse_mixed(runs)
     _refuse_folder(out)
+    if blend is None:
+        return {"runs": [_paths(run) for run in runs], "blend": None}
+    of_runs = ensemble.read(blend).of({RunFolder(run).predictions("predictions").digest(): str(run) for run in runs})
+    for member in of_runs.members:
+        if not member.weight:
+            reporter.note(f"{member.run} counts nothing in {blend}: left out")
+    counting = of_runs.counting()
+    return {"runs": [_paths(any_path(member.run)) for member in counting.members], "blend": counting.to_json()}
+
+
+def _paths(run: AnyPath) -> list[str]:
+    return [str(one.path) for one in runs_of(run)]
+
+
+def _decided(stack: NDArray, blend: dict[str, Any] | None) -> tuple[NDArray, NDArray[np.int64]]:
+    """Probabilities float[n, classes] and labels of what the members say, float[members, n, classes]."""
+    if blend is None:
+        mean = stack.mean(axis=0)
+        return mean, mean.argmax(axis=1)
+    made_of = ensemble.from_json(blend)
+    return made_of.probabilities(stack), made_of.labels(stack)
 
 
 def _refuse_mixed(runs: Sequence[AnyPath]) -> None:
     """All runs must know the same labels under the same numbers."""
     if not runs:
         raise WishError("predict needs at least one run folder")
-    names = [RunFolder(run).names() if RunFolder(run).exists() else RunFolder(run).settings() for run in runs]
+    names = [runs_of(run)[0].names() for run in runs]
     for run, other in zip(runs, names, strict=True):
         if other != names[0]:
             raise WishError(f"{run} and {runs[0]} were trained with other label names: they cannot be averaged")
@@ -106,15 +139,15 @@ def sample_submission(folder: AnyPath) -> AnyPath | None:
     return next((path for path in beside if path.is_file()), None)
 
 
-def _as_in_sample(sample: AnyPath, ids: list[str], probabilities: NDArray) -> tuple[list[str], NDArray]:
-    """Bring the rows into the sample's order. Raises DataError naming the first id that only one of them has."""
+def _as_in_sample(sample: AnyPath, ids: list[str]) -> tuple[list[str], list[int]]:
+    """The sample's ids, and the row of each. Raises DataError naming the first id that only one of them has."""
     wanted = _read_ids(sample)
     odd = sorted(set(wanted) ^ set(ids))
     if odd:
         side = "is missing from the records" if odd[0] in set(wanted) else "is not in it"
         raise DataError(f"{sample}: {len(odd)} ids differ from the test records, the first: {odd[0]} {side}")
     place = {name: i for i, name in enumerate(ids)}
-    return wanted, probabilities[[place[name] for name in wanted]]
+    return wanted, [place[name] for name in wanted]
 
 
 def _read_ids(sample: AnyPath) -> list[str]:
