@@ -24,6 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from corolla.backend import keras
+from corolla.config import Augmentation
 from corolla.mesh import compute_dtype, copied, describe, mesh_for
 from corolla.models import freeze, registry
 from corolla.optim import AdamW
@@ -74,7 +75,7 @@ def prediction(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int)
 
 
 def training(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -> Program:
-    learner = Learner(model, AdamW(3e-4, 0.1, 0.01, 0.999), size, 0.1, 0.5, flip=True)
+    learner = Learner(model, AdamW(3e-4, 0.1, 0.01, 0.999), size, 0.1, Augmentation(crop_area=0.5, flip=True))
     held = list(jax.device_put((learner.initial_state(), empty_sums(learner.classes)), copied(mesh)))
     run, seconds = compiled(train_steps(learner, mesh), (*held, *part))
 

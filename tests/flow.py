@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 
 from corolla.backend import keras
-from corolla.config import TrainSettings
+from corolla.config import Augmentation, TrainSettings
 from corolla.mesh import copied, make_mesh
 from corolla.optim import AdamW
 from corolla.order import Lanes
@@ -51,7 +51,7 @@ def small_learner(batch_norm: str = "frozen", dropout: float = 0.0, total_steps:
     model.get_layer("norm").trainable = batch_norm == "batch"
     optimizer = AdamW(learning_rate=0.01, warmup=0.2, weight_decay=0.01, ema=0.9)
     optimizer.total_steps.assign(total_steps)
-    given = {"image_size": SIDE, "label_smoothing": 0.1, "crop_area": 0.5, "flip": True}
+    given = {"image_size": SIDE, "label_smoothing": 0.1, "augmentation": Augmentation(crop_area=0.5, flip=True)}
     return Learner(model, optimizer, **given | changes)
 
 
@@ -165,7 +165,9 @@ def assert_same_run(one: Path, other: Path) -> None:
         for name, value in first.arrays.items():
             np.testing.assert_array_equal(value, second.arrays[name], err_msg=name)
     for name in ("predictions", "predictions-probe"):
-        np.testing.assert_array_equal(RunFolder(one).probabilities(name), RunFolder(other).probabilities(name))
+        np.testing.assert_array_equal(
+            RunFolder(one).predictions(name).probabilities, RunFolder(other).predictions(name).probabilities
+        )
 
 
 def told_steps(notes: list[str]) -> list[int]:

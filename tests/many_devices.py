@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from corolla.config import TrainSettings
+from corolla.config import CROP_AND_FLIP, Augmentation, TrainSettings
 from corolla.inference import Predictor, Values
 from corolla.mesh import copied, make_mesh
 from corolla.network import build
@@ -55,7 +55,7 @@ def collectives(mesh: Mesh) -> list[tuple[str, str, int]]:
     """Name, dtype and elements of each operation of a compiled train step of `micro` that talks between devices."""
     side, settings = 64, TrainSettings(model="micro", weights="none", image_size=64, batch_norm="batch", batch_size=8)
     model, settings = build(settings, 4, mesh)
-    learner = Learner(model, AdamW(0.01, 0.1, 0.01, 0.9), side, 0.1, 0.5, True)
+    learner = Learner(model, AdamW(0.01, 0.1, 0.01, 0.9), side, 0.1, CROP_AND_FLIP)
     data = photos(16, side)
     feed = make_feed(mesh, Lanes(16, 8), data, resident=True)
     feed.start(epoch_order(feed.lanes, 0, 1))
@@ -71,12 +71,17 @@ def collectives(mesh: Mesh) -> list[tuple[str, str, int]]:
 
 def main() -> None:
     """Print everything, by kind and number of devices."""
-    kinds = {"batch statistics, 8 a batch": ("batch", 8), "frozen statistics, 6 a batch": ("frozen", 6)}
+    mixed = Augmentation(crop_area=0.5, flip=True, rotate=20, mixup=0.4, cutmix=1.0)
+    kinds = {
+        "batch statistics, 8 a batch": ("batch", 8, CROP_AND_FLIP),
+        "frozen statistics, 6 a batch": ("frozen", 6, CROP_AND_FLIP),
+        "mixed images, 6 a batch": ("frozen", 6, mixed),
+    }
     told: dict[str, Any] = {name: {} for name in (*kinds, "sums", "outputs", "head")}
     for count in (1, 2, 4, 8):
         mesh = make_mesh(jax.devices()[:count])
-        for name, (batch_norm, batch_size) in kinds.items():
-            learner = small_learner(batch_norm, dropout=0.3)
+        for name, (batch_norm, batch_size, how) in kinds.items():
+            learner = small_learner(batch_norm, dropout=0.3, augmentation=how)
             told[name]["start"] = flat(learner.initial_state().trainable)
             state, sums = trained(learner, mesh, batch_size)
             told[name][count] = flat([*state.trainable, *state.non_trainable[:2]])[: len(told[name]["start"])]

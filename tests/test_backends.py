@@ -78,7 +78,7 @@ def test_it_trains_as_on_jax_evaluates_and_predicts(flowers, tmp_path, backend, 
     done = command(backend, "evaluate", str(run), "--data", str(flowers), before=before)
     assert done.returncode == 0, done.stderr[-3000:]
     told, kept = RunFolder(run).scores(), RunFolder(run)
-    assert told["accuracy"] == (kept.probabilities("predictions").argmax(1) == np.arange(26) % 6).mean()
+    assert told["accuracy"] == (kept.predictions("predictions").probabilities.argmax(1) == np.arange(26) % 6).mean()
     words = ("predict", str(run), "--data", str(flowers), "--tta", "flip", "--out", str(tmp_path / "submission.csv"))
     done = command(backend, *words, before=before)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -18,7 +18,7 @@ from tiny import example, write_shard
 
 pytestmark = pytest.mark.xdist_group("runs")
 
-VERBS = ("sample", "fetch", "check", "train", "evaluate", "predict", "plan", "doctor")
+VERBS = ("sample", "fetch", "check", "train", "evaluate", "blend", "soup", "predict", "plan", "doctor")
 MICRO = options(PROBE)
 
 
@@ -238,7 +238,8 @@ def test_evaluate(invoke, finished, flowers, tmp_path):
     assert f"macro F1, all classes     {scores['macro_f1']:.4f}  95 % interval" in out
     assert "pink primrose" in out  # the table by class
     code, out, err = invoke("evaluate", run, "--data", flowers, "--json", "--tta", "flip")
-    assert code == 0 and err == "" and json.loads(out)["n"] == 26
+    assert code == 0 and json.loads(out)["n"] == 26
+    assert err == "--tta flip: 2 views a photo, each as long as one pass\n"
 
 
 def test_skipped_records_are_warned_of_and_counted(invoke, finished, data, tmp_path):
@@ -267,6 +268,32 @@ def test_predict(invoke, finished, probed, flowers, tmp_path, monkeypatch):
     summary = json.loads(out)
     assert code == 0 and err == "" and summary.pop("mean_confidence") > 1 / 104
     assert summary == {"path": "b.csv", "rows": 26, "checked_against": None, "skipped_records": 0}
+
+
+def test_soup(invoke, finished, flowers, tmp_path):
+    copy, made = shutil.copytree(finished, tmp_path / "copy"), tmp_path / "soup"
+    code, out, err = invoke("soup", finished, copy, "--data", flowers, "--out", made)
+    assert code == 0 and out == f"{made}\n" and RunFolder(made).finished()
+    assert "2 of 2 runs are in it; macro F1 +0.0000 (+0.0000, +0.0000) over the best run" in err
+    code, out, err = invoke("soup", finished, copy, "--data", flowers, "--out", tmp_path / "other", "--json")
+    assert code == 0 and len(json.loads(out)["soup"]["ingredients"]) == 2
+    code, out, err = invoke("soup", finished, copy, "--data", flowers, "--out", made)
+    assert code == 2 and one_line(err) == f"{made} is there already: choose another --out"
+
+
+def test_blend(invoke, finished, probed, flowers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = invoke("blend", finished, probed)
+    assert code == 0 and err == "" and out.splitlines()[-1] == "blend.json"
+    assert "judged on 26" in out and re.search(r"^ *\d+\.\d% +.*run +at temperature \d", out, re.M)
+    code, out, err = invoke("blend", finished, "--json", "--out", "one.json")
+    assert code == 0 and err == "" and json.loads(out) == json.loads(Path("one.json").read_text())
+    code, out, err = invoke("predict", finished, probed, "--data", flowers, "--blend", "blend.json")
+    assert code == 0 and out == "submission.csv\n" and "9 photos, mean confidence " in err
+    code, out, err = invoke("predict", finished, "--data", flowers, "--blend", finished / "scores.json")
+    assert code == 1 and "scores.json is no blend: make one with `corolla blend" in one_line(err)
+    code, out, err = invoke("blend")
+    assert code == 2 and "blend needs at least one run folder" in one_line(err)
 
 
 @pytest.mark.parametrize("name", ["with spaces", "größe [x]", "-" * 180, os.fsdecode(b"not \xff UTF-8")])

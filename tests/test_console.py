@@ -78,7 +78,8 @@ def test_scores_say_which_macro_f1_is_which_and_list_the_worst_first():
     scores = metrics.score("val", labels, probabilities, ["rose", "lily", "iris", "poppy"], skipped_records=2)
     shown, out = screen()
     print_scores(shown, scores, table=True)
-    headline, present, accuracy, _, *rows = out.getvalue().splitlines()
+    headline, present, accuracy, _, *tables = out.getvalue().splitlines()
+    rows, costs = tables[: tables.index("")], tables[tables.index("") + 1 :]
     assert headline.startswith(f"macro F1, all classes     {scores.macro_f1:.4f}  95 % interval ")
     assert headline.endswith("4 classes, as the competition counts")
     assert present.startswith(f"macro F1, classes present {scores.macro_f1_present:.4f}  95 % interval ")
@@ -86,6 +87,25 @@ def test_scores_say_which_macro_f1_is_which_and_list_the_worst_first():
     assert accuracy.split() == ["accuracy", "0.5000", "6", "photos", "of", "val,", "2", "records", "skipped"]
     assert [row.split()[1] for row in rows] == ["iris", "lily", "rose", "poppy"]
     assert rows[-1].split()[2:] == ["0", "0", "0.000", "0.000", "0.000"]
+    assert " ".join(costs[0].split()) == "costs you most macro F1 lost confused with taken for it it for this"
+    assert [row.split() for row in costs[1:]] == [
+        ["iris", "0.2500", "rose", "1", "0"],
+        ["lily", "0.1250", "rose", "1", "0"],
+        ["rose", "0.0833", "lily", "0", "1"],
+    ]
+
+
+def test_the_costliest_classes_alone_are_shown_and_none_where_all_is_right():
+    names = [f"kind{label:02d}" for label in range(30)]
+    labels = np.arange(60) % 30
+    predictions = np.where(np.arange(60) < 20, (labels + 1) % 30, labels)
+    shown, out = screen()
+    print_scores(shown, metrics.score("val", labels, np.eye(30)[predictions], names), table=True)
+    lines = out.getvalue().splitlines()
+    assert len(lines) - lines.index("") == 2 + console.COSTLIEST
+    shown, out = screen()
+    print_scores(shown, metrics.score("val", labels, np.eye(30)[labels], names), table=True)
+    assert "costs" not in out.getvalue()
 
 
 def diagnosis(**changes) -> dict:

@@ -45,17 +45,23 @@ def undetermined() -> set[str]:
     return {f"trainable/{shift}", f"optimizer/{optimizer.average_places()[shift]}", f"non_trainable/{mean}"}
 
 
-@pytest.mark.parametrize("batch_norm", ["frozen", "batch"])
-def test_both_loops_end_with_the_same_variables(flowers, fitted, finished, tmp_path, batch_norm):
+LEANING = {"layer_decay": 0.7, "logit_adjustment": 1.0}
+CHANGES = {"rotate": 20.0, "zoom": 0.2, "brightness": 0.3, "hue": 0.1, "erase": 0.3, "mixup": 0.4, "cutmix": 1.0}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"batch_norm": "batch"}, CHANGES | LEANING], ids=["frozen", "batch", "mixed images"]
+)
+def test_both_loops_end_with_the_same_variables(flowers, fitted, finished, tmp_path, changes):
     """Six steps with augmentation, dropout, averages, padded batches: weights, averages, moments, statistics."""
     folders = [finished, fitted]
-    if batch_norm == "batch":
+    if changes:
         folders = [tmp_path / "jax", tmp_path / "keras"]
         for folder, loop in zip(folders, ("jax", "keras"), strict=True):
-            train(flowers, folder, dataclasses.replace(SETTINGS, loop=loop, batch_norm="batch"))
+            train(flowers, folder, dataclasses.replace(SETTINGS, loop=loop, **changes))
     one, other = (RunFolder(folder).newest_checkpoint()[0] for folder in folders)
     assert one.number == other.number == 6 and one.arrays.keys() == other.arrays.keys()
-    moved, free = 0, undetermined() if batch_norm == "batch" else set()
+    moved, free = 0, undetermined() if "batch_norm" in changes else set()
     assert free <= one.arrays.keys()
     for name in one.arrays.keys() - free:
         value = one.arrays[name]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from corolla import inference
+from corolla import augment, inference
 from corolla.backend import keras
 from corolla.inference import Predictor, Values, softmax, values_of
 from corolla.mesh import make_mesh
@@ -42,6 +42,22 @@ def test_every_record_once_in_order_by_both_views(predictor, n, resident):
     assert seen.shape == (n, 2, 2) and seen.dtype == np.float32
     np.testing.assert_allclose(seen[:, 0], told(data.images), rtol=1e-6)
     np.testing.assert_allclose(seen[:, 1], told(np.flip(data.images, axis=2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("side", [SIDE, 3 * SIDE])
+def test_parts_of_images_by_one_program(side):
+    """All views of a call, whole ones too, are looked at by one program, compiled once."""
+    data, views = photos(7, side=side), ("plain", "mirror", *inference.CROPS)
+    predictor, feed = Predictor(left_and_right(), MESH, SIDE), make_feed(MESH, Lanes(7, 4), data, True)
+    seen = predictor(Values([], []), feed, views=views)
+    once = predictor.compile_seconds
+    for place, view in enumerate(views):
+        wanted = told(np.asarray(augment.look(data.images, inference.BOXES[view], SIDE)))
+        np.testing.assert_allclose(seen[:, place], wanted, rtol=1e-5)
+    assert predictor(Values([], []), feed, views=("middle",)).shape == (7, 1, 2) and predictor.compile_seconds == once
+    plain = predictor(Values([], []), feed, views=("plain", "mirror"))
+    np.testing.assert_allclose(plain, seen[:, :2], rtol=1e-5)
+    assert len({tuple(one) for one in seen[0]}) == len(views)
 
 
 def test_many_dispatches_are_one(predictor, monkeypatch):

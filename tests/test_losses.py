@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from corolla.losses import CrossEntropy, Seen, count_pairs, cross_entropy
+from corolla.losses import CrossEntropy, Seen, count_pairs, cross_entropy, soft_targets
 
 
 def batch(n: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,8 +28,11 @@ def test_cross_entropy_is_that_of_smoothed_targets(n, classes, seed, smoothing):
     logits, labels, weights = batch(n, classes, seed)
     targets = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
     wanted = -(targets * np.log(probabilities(logits))).sum(axis=1)
-    np.testing.assert_allclose(cross_entropy(logits, labels, smoothing), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        cross_entropy(logits, soft_targets(labels, classes, smoothing)), wanted, rtol=1e-4, atol=1e-5
+    )
     mean = CrossEntropy(smoothing)(labels, logits, weights)
+    assert float(CrossEntropy()(np.float32(targets), logits, weights)) == pytest.approx(float(mean), rel=1e-5)
     assert float(mean) == pytest.approx((wanted * weights).sum() / weights.sum(), rel=1e-4)
 
 

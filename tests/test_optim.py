@@ -52,6 +52,22 @@ def variables() -> dict[str, keras.Variable]:
     return found
 
 
+def test_each_weight_has_its_own_rate_and_decay():
+    """Against an optimizer of the same rates everywhere: steps and decay are so many times as long."""
+    moved = {}
+    for factor in (1.0, 0.25):
+        found = variables()
+        before = [np.asarray(variable) for variable in found.values()]
+        optimizer = AdamW(1e-3, 0.0, weight_decay=0.1, ema=0.0, factors={path: factor for path in found})
+        optimizer.total_steps.assign(10**9)
+        optimizer.build(list(found.values()))
+        optimizer.apply([jnp.ones(variable.shape) for variable in found.values()])
+        moved[factor] = [np.asarray(one) - old for one, old in zip(found.values(), before, strict=True)]
+    for whole, quarter in zip(moved[1.0], moved[0.25], strict=True):
+        np.testing.assert_allclose(quarter, whole / 4, rtol=2e-3, atol=1e-6)
+        assert abs(whole).min() > 0
+
+
 def test_decay_touches_kernels_only():
     found = variables()
     before = {path: np.asarray(variable) for path, variable in found.items()}

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corolla import checkpoint
 from corolla.config import TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.mesh import make_mesh
-from corolla.run import RunFolder, default_path, environment, fingerprint
+from corolla.run import RunFolder, default_path, environment, fingerprint, hashes
 from corolla.share import digests
 from corolla.types import BadRecord, Photos
 
@@ -24,6 +26,26 @@ def begun(path: Path) -> RunFolder:
     folder = RunFolder(path)
     folder.begin(SETTINGS, DATA, {"python": "3"}, NAMES)
     return folder
+
+
+@given(st.lists(st.text()))
+def test_hashes_tell_ids_apart_and_leave_out_no_name(ids):
+    found = hashes(ids)
+    assert found.dtype == np.uint64 and len(found) == sum(map(bool, ids))
+    assert len(set(found.tolist())) == len(set(ids) - {""})
+
+
+def test_what_was_learned_is_kept_and_may_be_unknown(tmp_path):
+    folder = begun(tmp_path / "run")
+    assert len(folder.learned()) == 0
+    folder.write_learned(hashes(["b", "a", "b"]))
+    assert np.isin(hashes(["a", "c", "b"]), folder.learned()).tolist() == [True, False, True]
+    assert len(folder.learned()) == 2
+    (folder.path / "learned.npz").write_bytes(b"PK")
+    with pytest.raises(RunError, match=r"learned\.npz is damaged: delete it"):
+        folder.learned()
+    (folder.path / "learned.npz").unlink()  # as runs of older versions have it
+    assert len(folder.learned()) == 0
 
 
 def test_creating_the_object_touches_nothing(tmp_path):
@@ -148,8 +170,8 @@ def test_metrics_scores_and_predictions_come_back(tmp_path):
     assert folder.finished() and folder.scores() == {"macro_f1": 0.5}
     probabilities = np.array([[0.25, 0.75], [1, 0]])
     folder.write_predictions("predictions", ["a", "ö"], np.array([1, 0], np.int32), probabilities)
-    assert folder.probabilities("predictions").dtype == np.float32
-    np.testing.assert_array_equal(folder.probabilities("predictions"), probabilities)
+    assert folder.predictions("predictions").probabilities.dtype == np.float32
+    np.testing.assert_array_equal(folder.predictions("predictions").probabilities, probabilities)
     with np.load(tmp_path / "predictions.npz", allow_pickle=False) as stored:
         assert stored["ids"].tolist() == ["a", "ö"] and stored["labels"].tolist() == [1, 0]
 
@@ -160,7 +182,7 @@ def test_damaged_predictions_are_named(tmp_path, content):
     if content is not None:
         (tmp_path / "predictions-probe.npz").write_bytes(content)
     with pytest.raises(RunError, match=r"predictions-probe\.npz is missing or damaged"):
-        folder.probabilities("predictions-probe")
+        folder.predictions("predictions-probe")
 
 
 def test_the_environment_names_versions_and_no_place(tmp_path, monkeypatch):

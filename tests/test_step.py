@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from corolla import augment, step
+from corolla.config import CROP_AND_FLIP, Augmentation
+from corolla.losses import soft_targets
 from corolla.mesh import copied, make_mesh
 from corolla.models.chains import by_image
 from corolla.order import DRAWS, epoch_order
@@ -31,7 +33,7 @@ from flow import CLASSES, SIDE, assert_equal_trees, lanes_of, photos, small_lear
 def test_cross_entropy_is_scikit_learns(seed, smoothing, size):
     random = np.random.default_rng(seed)
     logits, labels = np.float32(random.standard_normal((6, 4)) * size), random.integers(0, 4, 6)
-    losses = np.asarray(cross_entropy(jnp.asarray(logits), jnp.asarray(labels), smoothing))
+    losses = np.asarray(cross_entropy(jnp.asarray(logits), soft_targets(jnp.asarray(labels), 4, smoothing)))
     exact = logits.astype(np.float64) - np.logaddexp.reduce(logits.astype(np.float64), axis=1)[:, None]
     targets = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
     np.testing.assert_allclose(losses, -(targets * exact).sum(axis=1), rtol=1e-4, atol=1e-4)
@@ -41,7 +43,10 @@ def test_cross_entropy_is_scikit_learns(seed, smoothing, size):
 
 
 def test_the_loss_is_float32_whatever_the_logits():
-    assert cross_entropy(jnp.ones((2, 3), jnp.bfloat16), jnp.zeros(2, jnp.int32), 0.1).dtype == jnp.float32
+    assert (
+        cross_entropy(jnp.ones((2, 3), jnp.bfloat16), soft_targets(jnp.zeros(2, jnp.int32), 3, 0.1)).dtype
+        == jnp.float32
+    )
 
 
 def test_pairs_are_counted_as_scikit_learn_counts_them():
@@ -94,7 +99,7 @@ def test_sums_are_those_of_the_records(one_step):
 
     @jax.jit
     def logits_of(images, draws):
-        return learner.model(augment.augment(images, draws, SIDE, 0.5, True), training=False)
+        return learner.model(augment.augment(images, draws, SIDE, CROP_AND_FLIP), training=False)
 
     logits = np.asarray(logits_of(given.images, given.draws))[:6]
     shifted = logits - np.logaddexp.reduce(logits, axis=1)[:, None]
@@ -102,6 +107,38 @@ def test_sums_are_those_of_the_records(one_step):
     assert float(sums.loss) == pytest.approx(-(targets * shifted).sum(), rel=1e-5)
     wanted = sklearn.confusion_matrix(given.labels[:6], logits.argmax(axis=1), labels=range(CLASSES))
     np.testing.assert_array_equal(sums.confusion, wanted)
+
+
+# ------------------------------------------------------------------------------------------------------ mixed images
+
+
+def test_targets_of_mixtures_have_the_mass_of_one_label():
+    given = batch(6)
+    mixed = given._replace(others=(given.images[::-1], given.labels[::-1]))
+    learner = small_learner(augmentation=Augmentation(mixup=0.4, cutmix=1.0))
+    images, targets = jax.jit(lambda given: step.seen_in_training(learner, given))(mixed)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    share = np.asarray(augment.own_share(given.draws, SIDE, learner.augmentation))[:, None]
+    both = share * np.eye(CLASSES)[given.labels] + (1 - share) * np.eye(CLASSES)[given.labels[::-1]]
+    np.testing.assert_allclose(targets, 0.9 * both + 0.1 / CLASSES, atol=1e-6)
+    assert images.shape == (6, SIDE, SIDE, 3)
+
+
+def test_padding_is_mixed_with_nothing():
+    """Where a lane's next place is padding, an image is mixed with itself."""
+    data, lanes, mesh = photos(7), lanes_of(photos(7), 2), make_mesh(jax.devices()[:1])
+    feed = ResidentFeed(mesh, lanes, data)
+    feed.start(epoch_order(lanes, 0, 1))
+    part = feed.take(0, 4)
+    read = jax.jit(lambda number: step.gather(part.pixels, part.steps, number, mixes=True))
+    seen = [read(number) for number in range(4)]
+    for number, one in enumerate(seen):
+        after = seen[(number + 1) % 4]
+        for lane in range(2):
+            expected = after if after.weights[lane] else one
+            np.testing.assert_array_equal(one.others[0][lane], expected.images[lane])
+            assert one.others[1][lane] == expected.labels[lane]
+    assert sum(int((one.weights == 0).sum()) for one in seen) == 1
 
 
 # ------------------------------------------------------------------------------------------------- groups of images
@@ -227,7 +264,9 @@ def many() -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("kind", ["batch statistics, 8 a batch", "frozen statistics, 6 a batch"])
+@pytest.mark.parametrize(
+    "kind", ["batch statistics, 8 a batch", "frozen statistics, 6 a batch", "mixed images, 6 a batch"]
+)
 def test_any_number_of_devices_gives_the_same_weights(many, kind):
     """6 a batch leaves some of 4 and 8 devices without work; 8 a batch shares batch statistics over all of them."""
     one, *others = (np.array(many[kind][count]) for count in ("1", "2", "4", "8"))

@@ -24,13 +24,12 @@ from corolla.errors import CorollaError, DataError, RunError, WishError
 from corolla.images import load_split
 from corolla.interrupt import InterruptedRunError
 from corolla.mesh import copied, make_mesh
-from corolla.network import build
-from corolla.optim import AdamW
+from corolla.network import build, learner_of
 from corolla.order import Lanes, epoch_order
 from corolla.records.shards import find_split
 from corolla.resident import ResidentFeed
 from corolla.run import RunFolder
-from corolla.step import Learner, State, empty_sums, train_steps
+from corolla.step import State, empty_sums, train_steps
 from corolla.train import train
 from flow import (
     PROBE,
@@ -55,7 +54,7 @@ LAST_STEP = SETTINGS.epochs * STEPS
 def test_the_run_folder_holds_what_its_description_names(finished):
     named = set(re.findall(r"[a-z-]+\.(?:jsonl?|npz)|[a-z]+/", run.__doc__ or ""))
     found = {path.name + "/" * path.is_dir() for path in finished.iterdir()}
-    assert found | {"preset/"} == named and len(found) == 10  # a preset is kept where the model is KerasHub's
+    assert found | {"preset/"} == named and len(found) == 11  # a preset is kept where the model is KerasHub's
 
 
 def test_config_names_settings_and_data(finished):
@@ -178,10 +177,8 @@ def test_the_loop_does_what_its_parts_say(flowers, finished, stopped):
     mesh, lanes = make_mesh(), Lanes(len(data), SETTINGS.batch_size)
     keras.utils.set_random_seed(SETTINGS.seed)
     model, _ = build(SETTINGS, 104, mesh)
-    optimizer = AdamW(SETTINGS.learning_rate, SETTINGS.warmup, SETTINGS.weight_decay, SETTINGS.ema)
-    learner = Learner(
-        model, optimizer, SETTINGS.image_size, SETTINGS.label_smoothing, SETTINGS.crop_area, SETTINGS.flip
-    )
+    learner = learner_of(SETTINGS, model)
+    optimizer = learner.optimizer
     blank = learner.initial_state()
     optimizer.total_steps.assign(LAST_STEP)
     groups = checkpoint.load(stopped[1] / "checkpoints" / "step-00000000").arrays

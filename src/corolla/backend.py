@@ -1,8 +1,9 @@
 """Keras, on JAX unless somebody says otherwise: the one place where the backend is chosen, before Keras is imported.
 
 Takes: the environment (`KERAS_BACKEND` wins where it is set: jax, tensorflow or torch).
-Gives: `keras`, `is_jax`, `value_of`. Keras reads its backend once, at import, and has no other switch; without this it
-asks for TensorFlow. Import `keras` from here, inside the modules that need it, never from `corolla/__init__`.
+Gives: `keras`, `is_jax`, `value_of`, `compiled`. Keras reads its backend once, at import, and has no other switch;
+without this it asks for TensorFlow. Import `keras` from here, inside the modules that need it, never from
+`corolla/__init__`.
 
 On another backend than JAX, JAX still lays out the records and solves the probe's head, on the CPU: it must not take
 the memory of an accelerator that the backend works on.
@@ -10,6 +11,7 @@ the memory of an accelerator that the backend works on.
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from corolla.errors import RunError
@@ -58,4 +60,13 @@ def replicas() -> int:
     return 1 if context is None else context.num_replicas_in_sync
 
 
-__all__ = ["is_jax", "keras", "over_replicas", "replicas", "value_of"]
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled where Keras runs on JAX."""
+    if not is_jax():
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+__all__ = ["compiled", "is_jax", "keras", "over_replicas", "replicas", "value_of"]

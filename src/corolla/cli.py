@@ -13,15 +13,19 @@ import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 
 import corolla
-from corolla.config import DoctorWish, HostsWish, OnBadRecord, PlanWish, TrainSettings
+from corolla.config import CROP_AND_FLIP, Augmentation, DoctorWish, HostsWish, OnBadRecord, PlanWish, TrainSettings
 from corolla.errors import CorollaError, WishError
 from corolla.storage import AnyPath, any_path
+from corolla.types import Tta
+
+if TYPE_CHECKING:
+    from corolla.identify import Answer
 
 Positional = tyro.conf.Positional
 Flat = tyro.conf.OmitArgPrefixes
@@ -168,6 +172,63 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Augment:
+    """Write a contact sheet: what training makes of a few photos."""
+
+    data: Positional[Anywhere]
+    """Folder with train/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
+    how: Flat[Augmentation] = CROP_AND_FLIP
+    out: Anywhere = Path("sheet.png")
+    """Image to write (.png, .jpg, .webp)."""
+    image_size: int = 224
+    """Side of the images [px]; picks the nearest folder of the data."""
+    photos: int = 6
+    """Rows of the sheet."""
+    views: int = 8
+    """Images a row, beside the photo itself."""
+    seed: int = 0
+    """Seed of the chance."""
+
+    def run(self) -> int:
+        from corolla.sheet import sheet
+
+        print(sheet(self.data, self.out, self.how, self.image_size, self.photos, self.views, self.seed))
+        return 0
+
+
+@dataclass(frozen=True)
+class Cross:
+    """Cross-validate: train a run for each fold of train and val, and score every record by the run that has not seen
+    it. The same command resumes one that was stopped."""
+
+    data: Positional[Anywhere]
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
+    out: Anywhere
+    """Folder for the runs, one a fold, and for the out-of-fold predictions."""
+    settings: Flat[TrainSettings] = field(default_factory=lambda: TrainSettings(folds=5))
+    json: bool = False
+    """Print the scores as JSON."""
+
+    def run(self) -> int:
+        from dataclasses import replace
+
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter, print_scores
+        from corolla.cross import cross
+
+        console = _console()
+        with ConsoleReporter(console) as reporter:
+            keep(reporter)
+            scores = cross(self.data, self.out, replace(self.settings, fold=0), self.settings.folds, reporter)
+        if self.json:
+            _emit(scores.to_json())
+        else:
+            print_scores(console, scores, table=False)
+            print(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Score a run on a labelled split."""
 
@@ -177,8 +238,9 @@ class Evaluate:
     """Folder with the split."""
     split: Literal["train", "val", "test"] = "val"
     """Which split; it must have labels."""
-    tta: Literal["none", "flip"] = "none"
-    """Views averaged a photo: flip adds its mirror image and takes twice the time."""
+    tta: Tta = "none"
+    """Views of a photo that are averaged: flip adds its mirror image (2 views), scales also its middle 80 % (4), crops
+    takes five crops of 87.5 % and their mirror images (10). Each view takes the time of one."""
     on_bad_record: OnBadRecord = "fail"
     """What a damaged record does: stop (fail), or be left out and counted (skip)."""
     json: bool = False
@@ -210,15 +272,18 @@ class Predict:
     """Write submission.csv: a label for every photo of the test split, by one run or the mean of several."""
 
     runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
-    """Run folders; several are averaged."""
+    """Run folders, or folders of `corolla cross`; several are averaged."""
     data: Anywhere
     """Folder with the split."""
     out: Anywhere = Path("submission.csv")
     """File to write."""
+    blend: Anywhere | None = None
+    """File that `corolla blend` wrote for these runs: their weights, and how labels are chosen."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
-    tta: Literal["none", "flip"] = "none"
-    """Views averaged a photo: flip adds its mirror image and takes twice the time."""
+    tta: Tta = "none"
+    """Views of a photo that are averaged: flip adds its mirror image (2 views), scales also its middle 80 % (4), crops
+    takes five crops of 87.5 % and their mirror images (10). Each view takes the time of one."""
     on_bad_record: OnBadRecord = "fail"
     """What a damaged record does: stop (fail), or be left out and counted (skip)."""
     json: bool = False
@@ -235,7 +300,8 @@ class Predict:
         with ConsoleReporter(console) as reporter:
             connect(self.hosts, reporter)
             keep(reporter)
-            made = predict(self.runs, self.data, self.out, self.split, self.tta, self.on_bad_record, reporter)
+            how = (self.split, self.tta, self.on_bad_record)
+            made = predict(self.runs, self.data, self.out, *how, reporter, self.blend)
         if not first():
             return 0
         checked = None if made.checked_against is None else str(made.checked_against)
@@ -251,32 +317,107 @@ class Predict:
 
 
 @dataclass(frozen=True)
+class Blend:
+    """Find how much each of several runs should count, how sure they may be, and how labels are best chosen: fitted to
+    what the runs said of records that they have not learned from, and judged by cross-fitting."""
+
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
+    """Run folders, or folders of `corolla cross`, that have judged the same records; one alone is calibrated."""
+    out: Anywhere = Path("blend.json")
+    """File to write, for `corolla predict --blend`."""
+    json: bool = False
+    """Print what was found as JSON."""
+
+    def run(self) -> int:
+        from corolla.blend import blend
+        from corolla.console import ConsoleReporter, print_blend
+
+        with ConsoleReporter(_console()) as reporter:
+            made = blend(self.runs, self.out, reporter)
+        if self.json:
+            _emit(made.to_json())
+        else:
+            print_blend(Console(), made.to_json())
+            print(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
+class Soup:
+    """Average the weights of several runs of one model: as a run of its own, which predicts at the price of one. A run
+    stays in where macro F1 on the validation split does not fall with it."""
+
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
+    """Finished run folders of the same model, which have not learned from the validation split."""
+    data: Anywhere
+    """Folder with val/, or with tfrecords-jpeg-SxS folders."""
+    out: Anywhere
+    """Run folder to write."""
+    on_bad_record: OnBadRecord = "fail"
+    """What a damaged record does: stop (fail), or be left out and counted (skip)."""
+    json: bool = False
+    """Print the scores as JSON, with what is in the soup."""
+
+    def run(self) -> int:
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter, print_scores
+        from corolla.soup import soup
+
+        console = _console()
+        with ConsoleReporter(console) as reporter:
+            keep(reporter)
+            made = soup(self.runs, self.data, self.out, self.on_bad_record, reporter)
+        if self.json:
+            _emit(made.to_json())
+            return 0
+        print_scores(console, made.scores, table=False)
+        (low, high), kept = made.interval, sum(one.kept for one in made.ingredients)
+        gain = f"{made.gain:+.4f} ({low:+.4f}, {high:+.4f}) over the best run"
+        line = f"{kept} of {len(made.ingredients)} runs are in it; macro F1 {gain}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
 class Identify:
-    """Name the flowers in photos, by a run. The first answer comes within a second."""
+    """Name the flowers in photos, by the model that ships with Corolla or by a run. The first answer comes within a
+    second."""
 
     photos: Annotated[Positional[tuple[OnDisk, ...]], tyro.conf.arg(metavar="PHOTO...")]
     """JPEG, PNG or WebP files of any size, or folders of them."""
-    run_folder: Annotated[Anywhere, tyro.conf.arg(name="run", metavar="RUN")]
-    """Run folder."""
+    run_folder: Annotated[Anywhere | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    """Run folder; without, the model that ships with Corolla."""
     top: int = 5
     """Labels to tell for each photo, the likeliest first."""
     json: bool = False
-    """Print a list as JSON: path, and top with label, name and probability."""
+    """Print a list as JSON: path; top with label, name and probability; unknown: whether it is none of the kinds."""
 
     def run(self) -> int:
         from corolla.identify import identify
 
         if not self.photos:
             raise WishError("identify needs at least one photo, or a folder of them")
-        answers = identify(self.run_folder, self.photos, self.top)
+        told, failed = [], False
+        for answer in identify(self.run_folder, self.photos, self.top):
+            failed |= answer.error is not None
+            if self.json:
+                told.append(answer.to_json())
+            elif answer.error:
+                print(f"corolla: {answer.error}", file=sys.stderr)
+            else:
+                _print_answer(answer)
         if self.json:
-            _emit([answer.to_json() for answer in answers])
-            return 0
-        for answer in answers:
-            print(answer.path)
-            for guess in answer.top:
-                print(f"  {guess.probability:6.1%}  {guess.name}")
-        return 0
+            _emit(told)
+        return 1 if failed else 0
+
+
+def _print_answer(answer: "Answer") -> None:
+    print(answer.path)
+    if answer.unknown:
+        print(f"  not one of mine (looks like one: {answer.score:.2f}; flowers I know: {answer.limit:.2f} and more)")
+    for guess in answer.top:
+        print(f"  {guess.probability:6.1%}  {guess.name}")
 
 
 @dataclass(frozen=True)
@@ -383,7 +524,23 @@ class Export:
         return 0
 
 
-Command = Sample | Fetch | Check | Train | Evaluate | Predict | Identify | Models | Plan | Doctor | Export
+Command = (
+    Sample
+    | Fetch
+    | Check
+    | Augment
+    | Train
+    | Cross
+    | Evaluate
+    | Blend
+    | Soup
+    | Predict
+    | Identify
+    | Models
+    | Plan
+    | Doctor
+    | Export
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

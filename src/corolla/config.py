@@ -1,7 +1,7 @@
 """The settings, declared once: name, default, unit, meaning. The command line and the run folder derive from these.
 
-Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; `PlanWish`;
-`DoctorWish`.
+Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; its part
+`Augmentation`; `PlanWish`; `DoctorWish`.
 Functions elsewhere take the settings they use, never the whole.
 """
 
@@ -12,10 +12,121 @@ from typing import Any, Literal, get_args
 from corolla.errors import WishError, nearest
 from corolla.types import OnBadRecord
 
+MOST_IMAGES = 65_536
+"""The largest batch that can be wished."""
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("image_size", 16, 2048),
+    ("epochs", 0, 10_000),
+    ("minutes", 0.1, 100_000),
+    ("batch_size", 1, MOST_IMAGES),
+    ("train_blocks", -1, 1000),
+    ("learning_rate", 0, 1e12),
+    ("warmup", 0, 1),
+    ("weight_decay", 0, 10),
+    ("layer_decay", 0.01, 1),
+    ("logit_adjustment", 0, 5),
+    ("label_smoothing", 0, 0.9),
+    ("ema", 0, 0.999999),
+    ("crop_area", 0.05, 1),
+    ("rotate", 0, 30),
+    ("shear", 0, 0.3),
+    ("zoom", 0, 1),
+    ("shift", 0, 0.5),
+    ("brightness", 0, 1),
+    ("contrast", 0, 1),
+    ("saturation", 0, 1),
+    ("hue", 0, 0.5),
+    ("erase", 0, 1),
+    ("grid", 0, 1),
+    ("chosen", 0, 10),
+    ("mixup", 0, 100),
+    ("cutmix", 0, 100),
+    ("dropout", 0, 0.95),
+    ("folds", 0, 100),
+    ("fold", 0, 99),
+    ("seed", 0, 2**32 - 1),
+    ("checkpoint_minutes", 0, 100_000),
+)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _refuse_kind(field: dataclasses.Field, value: Any) -> None:
+    """Raise WishError for a word that is not among the known ones, or a value that is not of the setting's type."""
+    kinds: tuple[Any, ...] = get_args(field.type) or (field.type,)  # a Literal's words, a union's types, or the type
+    if isinstance(kinds[0], str):
+        fits, known = value in kinds, ", ".join(kinds)
+    else:
+        fits = type(value) in kinds or (float in kinds and type(value) is int)
+        known = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+    if not fits:
+        raise WishError(f"{_option(field.name)} is {value!r}; it must be {known}")
+
+
+def _refuse_values(settings: Any) -> None:
+    """Raise WishError for a value of a wrong kind or out of range."""
+    for field in dataclasses.fields(settings):
+        _refuse_kind(field, getattr(settings, field.name))
+    for name, low, high in _RANGES:
+        value = getattr(settings, name, None)
+        if value is not None and not low <= value <= high:
+            raise WishError(f"{_option(name)} is {value}; it must lie between {low:g} and {high:g}")
+
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """How to train. Two runs with equal settings, data and device kind give equal numbers."""
+class Augmentation:
+    """How far training images may be changed; by default not at all."""
+
+    crop_area: float = 1.0
+    """Smallest part of the area that a random crop keeps; 1: no crops."""
+    flip: bool = False
+    """Mirror half of the images."""
+    rotate: float = 0.0
+    """Largest angle, to both sides [degrees], below 45."""
+    shear: float = 0.0
+    """Largest tangent of a slant along the rows, to both sides."""
+    zoom: float = 0.0
+    """Largest factor, less 1, by which the view is widened beyond the crop."""
+    shift: float = 0.0
+    """Largest distance that the view moves, to all sides, in sides of the image."""
+    brightness: float = 0.0
+    """Colours are multiplied by 1 - brightness to 1 + brightness."""
+    contrast: float = 0.0
+    """Distances from the image's mean grey are multiplied by 1 - contrast to 1 + contrast."""
+    saturation: float = 0.0
+    """Distances from each pixel's own grey are multiplied by 1 - saturation to 1 + saturation."""
+    hue: float = 0.0
+    """Largest turn of the hue, to both sides, in whole turns."""
+    erase: float = 0.0
+    """Part of the images of which a rectangle is blanked out."""
+    grid: float = 0.0
+    """Part of the images over which a grid of blank squares is laid."""
+    chosen: int = 0
+    """How many of the changes from `rotate` on an image gets, drawn for each; 0: all of them."""
+    mixup: float = 0.0
+    """Two images are added up, their shares drawn from a Beta distribution of this parameter (Zhang et al., 2018)."""
+    cutmix: float = 0.0
+    """A rectangle comes from another image, its area drawn likewise (Yun et al., 2019). With `mixup` too, half each."""
+
+    def __post_init__(self) -> None:
+        _refuse_values(self)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images come in pairs."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+CROP_AND_FLIP = Augmentation(crop_area=0.5, flip=True)
+"""How images are changed where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How to train, but for the augmentation."""
 
     model: str = "efficientnet_lite0"
     """Backbone by name (`corolla models`), or hub:PRESET of KerasHub."""
@@ -41,14 +152,15 @@ class TrainSettings:
     """Part of the steps over which the learning rate rises from 0."""
     weight_decay: float = 0.01
     """Decoupled weight decay on kernels."""
+    layer_decay: float = 1.0
+    """What the learning rate is multiplied by from block to block, from the head down (1: the same everywhere)."""
+    logit_adjustment: float = 0.0
+    """How far training leans towards rare classes: log-frequencies times this are added to the logits in training
+    alone; 1 balances the classes, 0 takes them as they come."""
     label_smoothing: float = 0.1
     """Share of each target spread over all classes."""
     ema: float = 0.999
     """Highest momentum of the moving average of the weights, which is what gets scored; 0 turns it off."""
-    crop_area: float = 0.5
-    """Smallest part of the image's area that a random crop keeps; 1 turns cropping off."""
-    flip: bool = True
-    """Mirror half of the training images."""
     dropout: float = 0.2
     """Dropout before the head."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -57,6 +169,12 @@ class TrainSettings:
     """Keep all pixels on the devices (yes), stream them in chunks (no), or see whether they fit (auto)."""
     loop: Literal["jax", "keras"] = "jax"
     """The training loop: jax is the custom loop, many steps a dispatch; keras is compile and fit, with callbacks."""
+    folds: int = 0
+    """Train on parts of train and val together: so many folds, of which --fold judges and the others teach
+    (`corolla cross` trains them all); 1: both splits teach, the last epoch is kept, and scores on val measure nothing.
+    """
+    fold: int = 0
+    """Which fold judges, from 0."""
     seed: int = 0
     """Seed of the order, the augmentation, dropout and random weights."""
     checkpoint_minutes: float = 2.0
@@ -64,50 +182,21 @@ class TrainSettings:
     on_bad_record: OnBadRecord = "fail"
     """What a damaged record does: stop with its place (fail), or be left out and counted (skip)."""
 
+
+@dataclass(frozen=True)
+class TrainSettings(Augmentation, _Training):
+    """How to train. Two runs with equal settings, data and device kind give equal numbers."""
+
+    crop_area: float = CROP_AND_FLIP.crop_area
+    """Smallest part of the area that a random crop keeps; 1: no crops."""
+    flip: bool = CROP_AND_FLIP.flip
+    """Mirror half of the images."""
+
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _refuse_kind(field, getattr(self, field.name))
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise WishError(f"{_option(name)} is {value}; it must lie between {low:g} and {high:g}")
+        super().__post_init__()
+        if self.fold >= max(self.folds, 1):
+            raise WishError(f"--fold {self.fold} of --folds {self.folds}: folds are counted from 0")
 
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _refuse_kind(field: dataclasses.Field, value: Any) -> None:
-    """Raise WishError for a word that is not among the known ones, or a value that is not of the setting's type."""
-    kinds: tuple[Any, ...] = get_args(field.type) or (field.type,)  # a Literal's words, a union's types, or the type
-    if isinstance(kinds[0], str):
-        fits, known = value in kinds, ", ".join(kinds)
-    else:
-        fits = type(value) in kinds or (float in kinds and type(value) is int)
-        known = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-    if not fits:
-        raise WishError(f"{_option(field.name)} is {value!r}; it must be {known}")
-
-
-MOST_IMAGES = 65_536
-"""The largest batch that can be wished."""
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("image_size", 16, 2048),
-    ("epochs", 0, 10_000),
-    ("minutes", 0.1, 100_000),
-    ("batch_size", 1, MOST_IMAGES),
-    ("train_blocks", -1, 1000),
-    ("learning_rate", 0, 1e12),
-    ("warmup", 0, 1),
-    ("weight_decay", 0, 10),
-    ("label_smoothing", 0, 0.9),
-    ("ema", 0, 0.999999),
-    ("crop_area", 0.05, 1),
-    ("dropout", 0, 0.95),
-    ("seed", 0, 2**32 - 1),
-    ("checkpoint_minutes", 0, 100_000),
-)
 
 FREE_ON_RESUME = ("resident", "checkpoint_minutes", "minutes")
 """Settings that may differ when a run is taken up again: they move no number of the result."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corolla import augment
-from corolla.backend import keras
+from corolla.backend import compiled, keras
+from corolla.config import CROP_AND_FLIP, Augmentation
 from corolla.images import load_split as load_photos
 from corolla.order import EpochOrder, Lanes, epoch_order, sequential
 from corolla.records.shards import find_split
@@ -67,15 +68,6 @@ class Dataset(keras.utils.PyDataset):
             self._order = self._order_of(self._lanes, self._epoch)
 
 
-def _compiled(function: Look) -> Look:
-    """The function, compiled where Keras runs on JAX."""
-    if keras.backend.backend() != "jax":
-        return function
-    import jax
-
-    return jax.jit(function)
-
-
 def load_split(
     data: AnyPath | str,
     split: Split,
@@ -83,24 +75,25 @@ def load_split(
     image_size: int = 224,
     batch_size: int = 32,
     augmented: bool | None = None,
-    crop_area: float = 0.5,
-    flip: bool = True,
+    augmentation: Augmentation = CROP_AND_FLIP,
     seed: int = 0,
     on_bad_record: OnBadRecord = "fail",
 ) -> Dataset:
     """Read, check and decode a split of TFRecords for Keras.
 
     data: a folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders. image_size: side of the images [px].
-    augmented: shuffled, randomly cropped and mirrored; by default `train` is, the others are not. crop_area, flip: see
-    `augment.augment`. Raises DataError and WishError.
+    augmented: shuffled and changed at random, as `augmentation` says; by default `train` is, the others are not.
+    Raises DataError and WishError; ValueError for an augmentation that mixes images, which only `corolla train` does.
     """
+    if augmentation.mixes:
+        raise ValueError("load_split mixes no images: leave mixup and cutmix at 0")
     augmented = split == "train" if augmented is None else augmented
     files = find_split(data, split, image_size)
     photos = load_photos(files, on_bad_record=on_bad_record, labels="maybe" if split == "test" else "need")
     if not augmented:
-        return Dataset(photos, batch_size, _compiled(lambda images, draws: augment.resize(images, image_size)), None)
+        return Dataset(photos, batch_size, compiled(lambda images, draws: augment.resize(images, image_size)), None)
 
     def look(images: Any, draws: Any) -> Any:
-        return augment.augment(images, draws, image_size, crop_area, flip)
+        return augment.augment(images, draws, image_size, augmentation)
 
-    return Dataset(photos, batch_size, _compiled(look), lambda lanes, epoch: epoch_order(lanes, seed, epoch))
+    return Dataset(photos, batch_size, compiled(look), lambda lanes, epoch: epoch_order(lanes, seed, epoch))

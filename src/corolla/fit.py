@@ -9,6 +9,7 @@ the optimizer, evaluation and checkpoints. What it costs is a dispatch a step, a
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -18,42 +19,44 @@ import numpy as np
 
 from corolla import augment, hosts
 from corolla.backend import is_jax, keras, value_of
+from corolla.config import Augmentation
 from corolla.job import Job, Watch, close_epoch, planned_steps
 from corolla.losses import CrossEntropy, Seen
 from corolla.network import accelerated
 from corolla.order import DRAWS, epoch_order
 from corolla.pace import Pace
-from corolla.step import LANES, WHOLE, Learner, State, Sums, gather
+from corolla.step import LANES, WHOLE, Learner, State, Sums, gather, mixed_targets
 
 MEASURED_STEPS = 4
 """Steps that a time-boxed run measures."""
 
 Batch = tuple[dict[str, Any], Any, Any]
-"""What `fit` takes: {"images": uint8[b, h, w, 3], "draws": float32[b, DRAWS]}, labels int32[b], weights float32[b]."""
+"""What `fit` takes: {"images": uint8[b, h, w, 3], "draws": float32[b, DRAWS]}, where images are mixed also "others"
+like the images; targets float32[b, classes], weights float32[b]."""
 
 
 @keras.saving.register_keras_serializable("corolla")
 class Augment(keras.layers.Layer):
     """Pixels to what the network sees: augmented by `draws` while training, only resized otherwise."""
 
-    def __init__(self, image_size: int, crop_area: float, flip: bool, **options: Any) -> None:
+    def __init__(self, image_size: int, augmentation: dict[str, Any], **options: Any) -> None:
         super().__init__(autocast=False, **options)
-        self.image_size, self.crop_area, self.flip = image_size, crop_area, flip
+        self.image_size, self.augmentation = image_size, augmentation
 
-    def call(self, images: Any, draws: Any, training: bool = False) -> Any:
-        """images: uint8[b, h, w, 3]; draws: float32[b, DRAWS]. Returns float[b, size, size, 3] in 0..255."""
+    def call(self, images: Any, draws: Any, others: Any = None, training: bool = False) -> Any:
+        """images, others: uint8[b, h, w, 3]; draws: float32[b, DRAWS]. Returns float[b, size, size, 3] in 0..255."""
         if not training:
             return augment.resize(images, self.image_size, self.compute_dtype)
-        return augment.augment(images, draws, self.image_size, self.crop_area, self.flip, self.compute_dtype)
+        how = Augmentation(**self.augmentation)
+        return augment.seen_in_training(images, others, draws, self.image_size, how, self.compute_dtype)[0]
 
-    def compute_output_shape(self, images_shape: tuple, draws_shape: tuple) -> tuple:
+    def compute_output_shape(self, images_shape: tuple, draws_shape: tuple, others_shape: tuple | None = None) -> tuple:
         """Return (b, image_size, image_size, 3)."""
         return (images_shape[0], self.image_size, self.image_size, 3)
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this layer."""
-        own = {"image_size": self.image_size, "crop_area": self.crop_area, "flip": self.flip}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "image_size": self.image_size, "augmentation": self.augmentation}
 
 
 def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
@@ -64,7 +67,8 @@ def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
     """
     feed = copy.copy(job.train)  # a place of its own in the order: Keras may leave a stream and begin another
     specs = {"in_specs": (LANES, LANES, WHOLE), "out_specs": LANES}
-    read = jax.jit(jax.shard_map(gather, mesh=job.mesh, **specs))
+    learner, of_step = job.learner, partial(gather, mixes=job.learner.augmentation.mixes)
+    read = jax.jit(jax.shard_map(of_step, mesh=job.mesh, **specs))
     while True:
         feed.start(epoch_order(feed.lanes, job.settings.seed, epoch))
         for step in range(first, feed.lanes.steps):
@@ -74,7 +78,9 @@ def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
                 batch = jax.tree.map(np.asarray, batch)
             elif hosts.several():
                 batch = jax.tree.map(_own_rows, batch)
-            yield {"images": batch.images, "draws": batch.draws}, batch.labels, batch.weights
+            share = augment.own_share(batch.draws, learner.image_size, learner.augmentation)
+            targets, seen = mixed_targets(learner, batch, share), {"images": batch.images, "draws": batch.draws}
+            yield seen | ({"others": batch.others[0]} if batch.others else {}), targets, batch.weights
         epoch, first = epoch + 1, 0
 
 
@@ -101,12 +107,15 @@ def training_model(learner: Learner, side: int, seen: Seen) -> keras.Model:
     """The classifier with augmentation in front, compiled: images uint8[b, side, side, 3] and draws -> logits."""
     images = keras.Input((side, side, 3), dtype="uint8", name="images")
     draws = keras.Input((DRAWS,), dtype="float32", name="draws")
-    dtype = learner.model.dtype_policy
-    pixels = Augment(learner.image_size, learner.crop_area, learner.flip, dtype=dtype, name="augment")(images, draws)
-    model = keras.Model({"images": images, "draws": draws}, learner.model(pixels), name="training")
+    given = {"images": images, "draws": draws}
+    if learner.augmentation.mixes:
+        given["others"] = keras.Input((side, side, 3), dtype="uint8", name="others")
+    dtype, how = learner.model.dtype_policy, asdict(learner.augmentation)
+    pixels = Augment(learner.image_size, how, dtype=dtype, name="augment")(*given.values())
+    model = keras.Model(given, learner.model(pixels), name="training")
     model.compile(
         optimizer=learner.optimizer,
-        loss=CrossEntropy(learner.label_smoothing),
+        loss=CrossEntropy(learner.label_smoothing, logit_offset=learner.logit_offset),
         weighted_metrics=[seen],
         jit_compile=is_jax() or accelerated(),  # pyright: ignore  # XLA is slower than TensorFlow itself on a CPU
     )
@@ -209,7 +218,8 @@ def fit(
     whatever a callback raises: the run then goes on from its last checkpoint.
     """
     position, pace = job.journal.position, Pace(job.train.lanes.steps)
-    seen = Seen(job.learner.classes, job.learner.label_smoothing)
+    learner = job.learner
+    seen = Seen(learner.classes, learner.label_smoothing, logit_offset=learner.logit_offset)
     model = training_model(job.learner, job.train.side, seen)
     variables = Variables(model, job.learner, seen)
 

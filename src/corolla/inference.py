@@ -7,7 +7,8 @@ Gives: float32[n, views, outputs] on the host, in the order of the records; padd
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,8 +22,43 @@ from corolla.order import sequential
 from corolla.resident import Feed, Part
 from corolla.step import predict_steps
 
-View = Literal["plain", "mirror"]
-"""How an image is looked at."""
+View = str
+"""How an image is looked at: a name in `BOXES`."""
+
+_MIDDLE, _CROP = 0.8, 0.875
+
+_CORNERS = {
+    "top left": (0, 0),
+    "top right": (0, 1),
+    "bottom left": (1, 0),
+    "bottom right": (1, 1),
+    "centre": (0.5, 0.5),
+}
+
+_PARTS: dict[View, tuple[float, float, float, float]] = {
+    "plain": (0, 1, 0, 1),
+    "middle": ((1 - _MIDDLE) / 2, _MIDDLE, (1 - _MIDDLE) / 2, _MIDDLE),
+    **{name: (down * (1 - _CROP), _CROP, right * (1 - _CROP), _CROP) for name, (down, right) in _CORNERS.items()},
+}
+"""Top, height, left and width of what is seen, as parts of the image's sides."""
+
+
+def _mirror_of(view: View) -> View:
+    return "mirror" if view == "plain" else f"{view} mirror"
+
+
+BOXES: dict[View, NDArray[np.float32]] = {
+    name: np.array((*part, mirrored), np.float32)
+    for view, part in _PARTS.items()
+    for name, mirrored in ((view, 0), (_mirror_of(view), 1))
+}
+"""Each view as `augment.look` takes it."""
+
+WHOLE_VIEWS = ("plain", "mirror")
+"""Views for which no pixel needs to be computed."""
+
+CROPS: tuple[View, ...] = tuple(name for view in _CORNERS for name in (view, _mirror_of(view)))
+"""Corners and centre with their mirror images: the ten crops of Krizhevsky et al. (2012), of 7/8 of the sides."""
 
 Progress = Callable[[int, int], None]
 """Called with (records done, records in all)."""
@@ -62,8 +98,8 @@ class Predictor:
     def __init__(self, model: keras.Model, mesh: Mesh, image_size: int) -> None:
         self.mesh = mesh
         self.compile_seconds = 0.0
-        self._program = predict_steps(model, mesh, image_size)
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._program = cache(partial(predict_steps, model, mesh, image_size))
+        self._compiled: dict[tuple[bool, tuple[int, ...]], Any] = {}
         self._cut = jax.jit(_cut, static_argnums=2, out_shardings=by_image(mesh))
         self._whole = jax.jit(lambda rows: rows, out_shardings=copied(mesh))
 
@@ -95,7 +131,9 @@ class Predictor:
             skipped = min(part.first, images.shape[1] - at_most)
             images = self._cut(images, skipped, at_most)
         first, last = np.int32(part.first - skipped), np.int32(part.last - skipped)
-        seen = [self._run(*values, images, np.bool_(view == "mirror"), first, last) for view in views]
+        boxes = not set(views) <= set(WHOLE_VIEWS)  # one program for all views of a call
+        how = [BOXES[view] if boxes else np.bool_(view == "mirror") for view in views]
+        seen = [self._run(boxes, *values, images, view, first, last) for view in how]
         if hosts.several():  # outputs, a few numbers an image, go to every host; pixels do not
             seen = [self._whole(rows) for rows in seen]
         return Outputs(seen, int(first), int(last))
@@ -104,14 +142,14 @@ class Predictor:
         images = IMAGES_A_DISPATCH.get(platform(self.mesh), IMAGES_A_DISPATCH_ELSEWHERE)
         return int(min(max(images // batch_size, 1), steps))
 
-    def _run(self, *arguments: Any) -> jax.Array:
+    def _run(self, boxes: bool, *arguments: Any) -> jax.Array:
         """Compile ahead of the first call, so that compiling is timed apart from running."""
-        shape = arguments[2].shape
-        if shape not in self._compiled:
+        kind = boxes, arguments[2].shape
+        if kind not in self._compiled:
             begin = time.perf_counter()
-            self._compiled[shape] = self._program.lower(*arguments).compile()  # pyright: ignore
+            self._compiled[kind] = self._program(boxes).lower(*arguments).compile()  # pyright: ignore
             self.compile_seconds += time.perf_counter() - begin
-        return self._compiled[shape](*arguments)
+        return self._compiled[kind](*arguments)
 
 
 def _one_ahead(started: Iterator[Outputs]) -> Iterator[Outputs]:
@@ -172,7 +210,10 @@ class _Views(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[NDArray]:
         part = self.feed.take(index, index + 1)
         images = np.asarray(part.pixels.images)[:, part.first]
-        seen = augment.resize(images[:, :, ::-1] if self.view == "mirror" else images, self.image_size)
+        if self.view in WHOLE_VIEWS:
+            seen = augment.resize(images[:, :, ::-1] if self.view == "mirror" else images, self.image_size)
+        else:
+            seen = augment.look(images, keras.ops.convert_to_tensor(BOXES[self.view]), self.image_size)
         return (np.asarray(keras.ops.convert_to_numpy(seen)),)
 
 

@@ -42,8 +42,18 @@ class Position:
 class Journal:
     """The one writer of a run folder during training. Of several hosts, process 0 writes; what it reads, all hear."""
 
-    def __init__(self, folder: RunFolder, learner: Learner, val: Photos, clock: Clock, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        learner: Learner,
+        val: Photos,
+        clock: Clock,
+        reporter: Reporter,
+        keeps_last: bool = False,
+    ) -> None:
+        """keeps_last: keep the last epoch's weights, not those of the best: where the judges have taught."""
         assert val.labels is not None
+        self.keeps_last = keeps_last
         self.folder, self.learner, self.clock, self.reporter = folder, learner, clock, reporter
         self.ids, self.labels, self.skipped = val.ids, val.labels, len(val.bad)
         self.position = Position()
@@ -58,7 +68,7 @@ class Journal:
             self._write(
                 lambda: self.folder.write_predictions("predictions-probe", self.ids, self.labels, softmax(logits))
             )
-        best = hosts.agreed(scores.macro_f1 > self.position.best_macro_f1)
+        best = self.keeps_last or hosts.agreed(scores.macro_f1 > self.position.best_macro_f1)
         if best:
             self._keep(state, epoch, scores.macro_f1, logits)
         line |= {
@@ -139,7 +149,7 @@ class Journal:
 
     def _gain(self, probabilities: NDArray) -> dict[str, Any]:
         """Macro F1 over the classes present, against the probe's, on the same records."""
-        probe = self.folder.probabilities("predictions-probe")
+        probe = self.folder.predictions("predictions-probe").probabilities
         predicted = (probe.argmax(axis=1), probabilities.argmax(axis=1))
         gain, interval = metrics.paired_difference(self.labels, *predicted, len(classes.NAMES))
         return {"macro_f1_present": gain, "interval": interval}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from corolla import config, hosts
 from corolla.backend import is_jax, keras
-from corolla.config import TrainSettings
+from corolla.config import Augmentation, TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.graph import Graph
 from corolla.mesh import compute_dtype, platform
@@ -47,11 +47,46 @@ def build(settings: TrainSettings, classes: int, mesh: Mesh) -> tuple[keras.Mode
     return model, dataclasses.replace(settings, train_blocks=count)
 
 
-def learner_of(settings: TrainSettings, model: keras.Model) -> Learner:
-    """The model, its optimizer and its augmentation, as the settings say."""
-    optimizer = AdamW(settings.learning_rate, settings.warmup, settings.weight_decay, settings.ema)
+def learner_of(settings: TrainSettings, model: keras.Model, labels: NDArray | None = None) -> Learner:
+    """The model, its optimizer and its augmentation, as the settings say. labels: of the records that teach."""
+    factors = rate_factors(model, settings.layer_decay)
+    optimizer = AdamW(settings.learning_rate, settings.warmup, settings.weight_decay, settings.ema, factors)
+    offset = logit_offset(labels, model.output_shape[-1], settings.logit_adjustment)
     size, smoothing = settings.image_size, settings.label_smoothing
-    return Learner(model, optimizer, size, smoothing, settings.crop_area, settings.flip)
+    return Learner(model, optimizer, size, smoothing, augmentation_of(settings), offset)
+
+
+def rate_factors(model: keras.Model, decay: float) -> dict[str, float]:
+    """What each weight's learning rate is multiplied by: 1 for the head, `decay` for the last block, then its powers.
+
+    Source: Clark et al., ELECTRA (2020), https://arxiv.org/abs/2003.10555.
+    """
+    if decay == 1:
+        return {}
+    ordered = freeze.blocks(model)
+    return {
+        weight.path: decay ** (len(ordered) - place)
+        for place, block in enumerate(ordered)
+        for layer in block.layers
+        for weight in layer.trainable_variables
+    }
+
+
+def logit_offset(labels: NDArray | None, classes: int, strength: float) -> tuple[float, ...]:
+    """What training adds to the logits, a number a class; none without strength.
+
+    The logarithm of the classes' frequencies (of one record more each), so that a model that has to reach the same
+    loss says more for rare classes. Source: Menon et al. (2021), https://arxiv.org/abs/2007.07314.
+    """
+    if not strength or labels is None:
+        return ()
+    counts = np.bincount(labels, minlength=classes) + 1.0
+    return tuple((strength * np.log(counts / counts.sum())).tolist())
+
+
+def augmentation_of(settings: TrainSettings) -> Augmentation:
+    """How training images are changed, as the settings say."""
+    return Augmentation(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Augmentation)})
 
 
 @contextmanager

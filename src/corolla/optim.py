@@ -6,6 +6,7 @@ The schedule's length is an optimizer *variable*: a time-boxed run learns it onl
 constant would mean compiling twice. It travels in checkpoints, so a resumed run keeps its schedule by itself.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from corolla.backend import keras, over_replicas, replicas
@@ -21,7 +22,15 @@ class AdamW(keras.optimizers.AdamW):
     (the rule of TensorFlow's ExponentialMovingAverage with num_updates). Decay touches kernels only.
     """
 
-    def __init__(self, learning_rate: float, warmup: float, weight_decay: float, ema: float) -> None:
+    def __init__(
+        self,
+        learning_rate: float,
+        warmup: float,
+        weight_decay: float,
+        ema: float,
+        factors: Mapping[str, float] | None = None,
+    ) -> None:
+        """factors: by a variable's path, what its learning rate is multiplied by; 1 where none is named."""
         super().__init__(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -34,6 +43,7 @@ class AdamW(keras.optimizers.AdamW):
         self.peak_learning_rate = learning_rate
         self.warmup = warmup
         self.total_steps = keras.Variable(1, shape=(), dtype="int32", trainable=False, name="total_steps")  # tracked
+        self.factors = dict(factors or {})
         self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
 
     def build(self, var_list: list) -> None:
@@ -53,6 +63,17 @@ class AdamW(keras.optimizers.AdamW):
         rising = part / max(self.warmup, 1e-9)
         falling = 0.5 * (1 + ops.cos(3.14159265 * ops.clip((part - self.warmup) / max(1 - self.warmup, 1e-9), 0, 1)))
         return self.peak_learning_rate * ops.minimum(rising, falling)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Keras' own, by the variable's own rate."""
+        super().update_step(gradient, variable, learning_rate * self.factors.get(variable.path, 1.0))
+
+    def _apply_weight_decay(self, variables: list) -> None:
+        for variable in variables:
+            if self.weight_decay and self._use_weight_decay(variable):
+                rate: Any = self.learning_rate
+                rate = rate * self.factors.get(variable.path, 1.0) * self.weight_decay
+                variable.assign(variable - variable * ops.cast(rate, variable.dtype))
 
     def _clip_gradients(self, grads: list) -> list:
         """Clip by the norm of the whole batch's gradient, not by that of each replica's part."""

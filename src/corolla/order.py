@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 6
+DRAWS = 72
 """Uniform random numbers an image and step that augmentation may use."""
+_FIRST_DRAWS = 6
+"""So many come with the picks; the others, added later, have a counter of their own, so old runs go on as they were."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,16 @@ class EpochOrder:
 
     picks: int32[batch_size, steps], the place that each lane reads at each step (a permutation a lane).
     draws: float32[batch_size, steps, DRAWS], uniform in [0, 1): all the chance there is in augmentation.
+    partners: int32[batch_size, steps], the place of the image that each is mixed with: the lane's next one.
     """
 
     picks: NDArray[np.int32]
     draws: NDArray[np.float32]
+
+    @property
+    def partners(self) -> NDArray[np.int32]:
+        """See above."""
+        return np.roll(self.picks, -1, axis=1)
 
 
 def epoch_order(lanes: Lanes, seed: int, epoch: int) -> EpochOrder:
@@ -65,10 +73,12 @@ def epoch_order(lanes: Lanes, seed: int, epoch: int) -> EpochOrder:
 
     Philox is counter-based (Salmon et al., SC 2011): the key is the seed, the counter the epoch, so no state is kept.
     """
-    random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, epoch]))
+    first, more = (np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, i, epoch])) for i in (0, 1))
     shape = (lanes.batch_size, lanes.steps)
-    picks = random.random(shape).argsort(axis=1, kind="stable").astype(np.int32)
-    return EpochOrder(picks, random.random((*shape, DRAWS), dtype=np.float32))
+    picks = first.random(shape).argsort(axis=1, kind="stable").astype(np.int32)
+    parts = ((first, _FIRST_DRAWS), (more, DRAWS - _FIRST_DRAWS))
+    draws = [random.random((*shape, count), dtype=np.float32) for random, count in parts]
+    return EpochOrder(picks, np.concatenate(draws, axis=-1))
 
 
 def sequential(lanes: Lanes) -> EpochOrder:

@@ -33,7 +33,7 @@ def lower_training(learner: Learner, mesh: Mesh, lanes: Lanes, side: int) -> Any
 
     images: Any = jax.ShapeDtypeStruct((*places, side, side, 3), jnp.uint8, sharding=by_image(mesh))
     pixels = Pixels(images, numbers(jnp.int32), numbers(jnp.float32))
-    steps = Steps(numbers(jnp.int32), numbers(jnp.float32, DRAWS))
+    steps = Steps(numbers(jnp.int32), numbers(jnp.float32, DRAWS), numbers(jnp.int32))
     state, sums = _like((learner.initial_state(), empty_sums(learner.classes)), copied(mesh))
     program: Any = train_steps(learner, mesh)
     return program.lower(state, sums, pixels, steps, 0, 1)

@@ -97,7 +97,7 @@ def place(mesh: Mesh, lanes: Lanes, photos: Photos) -> Pixels:
 
 def steps_on_devices(mesh: Mesh, order: EpochOrder) -> Steps:
     """Send an epoch's order to the devices (a few numbers an image)."""
-    return Steps(on_devices(mesh, order.picks), on_devices(mesh, order.draws))
+    return Steps(*(on_devices(mesh, part) for part in (order.picks, order.draws, order.partners)))
 
 
 def chunk_steps(lanes: Lanes, side: int, chunk_bytes: int) -> int:
@@ -130,8 +130,11 @@ class StreamFeed:
 
     resident = False
 
-    def __init__(self, mesh: Mesh, lanes: Lanes, photos: Photos, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self, mesh: Mesh, lanes: Lanes, photos: Photos, chunk_bytes: int = CHUNK_BYTES, mixes: bool = False
+    ) -> None:
         self.mesh, self.lanes, self.photos, self.side = mesh, lanes, photos, photos.images.shape[1]
+        self._more = int(mixes)  # the last step of a chunk is mixed with the first of the next one
         self.chunk_steps = chunk_steps(lanes, self.side, chunk_bytes)
         self._weights = lanes.weights()
         self._order: EpochOrder | None = None
@@ -158,8 +161,9 @@ class StreamFeed:
         """Gather chunk `number` on the host, in order, and send it. All chunks have one shape: one trace."""
         order = self._order
         assert order is not None, "start(order) comes before take"
-        wanted = np.arange(number * self.chunk_steps, (number + 1) * self.chunk_steps)
-        wanted = np.minimum(wanted, self.lanes.steps - 1)  # beyond the last step: any, nobody runs it
+        first = number * self.chunk_steps
+        wanted = np.arange(first, first + self.chunk_steps + self._more)
+        wanted %= self.lanes.steps  # the last step is mixed with the first; what comes after it nobody runs
         picks = order.picks[:, wanted]
         records = np.arange(self.lanes.batch_size)[:, None] * self.lanes.steps + picks
         records = np.minimum(records, self.lanes.n - 1)  # padding repeats the last record
@@ -169,7 +173,7 @@ class StreamFeed:
             on_devices(self.mesh, labels[records]),
             on_devices(self.mesh, np.take_along_axis(self._weights, picks, axis=1)),
         )
-        here = np.broadcast_to(np.arange(self.chunk_steps, dtype=np.int32), picks.shape)
+        here = np.broadcast_to(np.arange(len(wanted), dtype=np.int32), picks.shape)
         return pixels, steps_on_devices(self.mesh, EpochOrder(here, order.draws[:, wanted]))
 
     def _images(self, records: NDArray[np.int64]) -> jax.Array:
@@ -217,6 +221,6 @@ def fits(mesh: Mesh, pixels_bytes: int, wish: str) -> Fit:
     return Fit(resident, pixels_bytes, free)
 
 
-def make_feed(mesh: Mesh, lanes: Lanes, photos: Photos, resident: bool) -> Feed:
-    """The feed for a training split."""
-    return ResidentFeed(mesh, lanes, photos) if resident else StreamFeed(mesh, lanes, photos)
+def make_feed(mesh: Mesh, lanes: Lanes, photos: Photos, resident: bool, mixes: bool = False) -> Feed:
+    """The feed of a split. mixes: whether each step's images are mixed with those of the next step."""
+    return ResidentFeed(mesh, lanes, photos) if resident else StreamFeed(mesh, lanes, photos, mixes=mixes)

@@ -6,6 +6,7 @@ Takes: a path. Gives: `RunFolder`, which reads and writes
     labels.json        the label names, in label order
     graph.json         where the model is of plain layers: what it computes, for `identify`
     preset/            where the model is KerasHub's: its description, by which it is built again without the network
+    learned.npz        which records it learns from, as hashes of their ids
     metrics.jsonl      one line an epoch (epoch 0 is the probe)
     scores.json        the scores of the best epoch on the validation split; written last: its presence means finished
     predictions.npz    ids, labels and probabilities behind scores.json; predictions-probe.npz: those of the probe
@@ -21,7 +22,7 @@ import re
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -40,9 +41,27 @@ from corolla.types import Photos
 KEPT = 2
 """Checkpoints that stay on the disk: should the newest be damaged, the one before it goes on."""
 
-PRESET, GRAPH = "preset", "graph.json"
+PRESET, GRAPH, LEARNED = "preset", "graph.json", "learned.npz"
+
+FOLD = "fold-"
+"""A cross-validation holds a run folder for each fold: fold-0, fold-1, ..."""
 
 PACKAGES = ("corolla", "jax", "jaxlib", "keras", "numpy", "scipy", "simplejpeg", "google-crc32c", "protobuf")
+
+
+class Predictions(NamedTuple):
+    """What a run says of labelled records: ids, labels int[n], probabilities float32[n, classes]."""
+
+    ids: list[str]
+    labels: NDArray
+    probabilities: NDArray[np.float32]
+
+    def digest(self) -> str:
+        """SHA-256 over all of it: by this a run is known again, wherever it lies."""
+        digest = hashlib.sha256("\n".join(self.ids).encode())
+        for array in (self.labels.astype(np.int64), self.probabilities.astype(np.float32)):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
 
 class RunFolder:
@@ -61,10 +80,12 @@ class RunFolder:
         names: list[str],
         preset: dict[str, str] | None = None,
         graph: Graph | None = None,
+        learned: list[str] | None = None,
     ) -> None:
         """Write what the run is, or check that it is the same run as the one that stands here.
 
-        preset: the files of `models.registry.files`, by name; graph: of the model, where it has one.
+        preset: the files of `models.registry.files`, by name; graph: of the model, where it has one; learned: ids of
+        the records that it learns from.
         Raises WishError where the folder holds something else, or a run with other settings or other data.
         """
         if self.exists():
@@ -78,13 +99,27 @@ class RunFolder:
         if graph is not None:
             write_file(self.path / GRAPH, json.dumps(graph.to_json(), separators=(",", ":")).encode())
         write_json(self.path / "environment.json", environment)
+        self.write_learned(hashes(learned or []))
         write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
+
+    def begin_like(self, other: "RunFolder") -> None:
+        """Describe the same model, settings and data as another run does: all but what it reached."""
+        preset = other.path / PRESET
+        files = [f"{PRESET}/{path.name}" for path in preset.iterdir()] if preset.is_dir() else []
+        for name in (*files, "labels.json", GRAPH, "environment.json", "config.json"):
+            if (other.path / name).is_file():
+                write_file(self.path / name, (other.path / name).read_bytes())
+
+    def refuse_taken(self) -> None:
+        """Raise WishError where anything stands at the path."""
+        if self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise WishError(f"{self.path} is there already: choose another --out")
 
     def _holds_something_else(self) -> bool:
         """Whether the path is taken, but not by a run that was killed while it began."""
         if not self.path.is_dir():
             return self.path.exists()
-        ours = ("labels.json", "environment.json", PRESET, GRAPH)
+        ours = ("labels.json", "environment.json", PRESET, GRAPH, LEARNED)
         return any(p.name not in ours and not p.name.startswith(checkpoint.TEMPORARY) for p in self.path.iterdir())
 
     def _refuse_another(self, settings: TrainSettings, data: dict[str, Any]) -> None:
@@ -134,6 +169,23 @@ class RunFolder:
         path = self.path / GRAPH
         return graph_from_json(read_json(path), str(path)) if path.is_file() else None
 
+    def write_learned(self, learned: NDArray[np.uint64]) -> None:
+        """Keep which records the run learns from, as `hashes` of their ids."""
+        content = io.BytesIO()
+        np.savez(content, hashes=np.unique(learned))
+        write_file(self.path / LEARNED, content.getvalue())
+
+    def learned(self) -> NDArray[np.uint64]:
+        """What `write_learned` wrote; nothing where an older Corolla has trained. Raises RunError (damaged)."""
+        path = self.path / LEARNED
+        if not path.is_file():
+            return hashes([])
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return stored["hashes"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise RunError(f"{path} is damaged: delete it, and nothing is known of what the run has learned") from error
+
     # ------------------------------------------------------------------------------------------- what it reached
 
     def save_checkpoint(self, step: int, arrays: dict[str, Any], meta: dict[str, Any]) -> None:
@@ -182,13 +234,34 @@ class RunFolder:
         np.savez(content, ids=np.array(ids), labels=labels, probabilities=probabilities.astype(np.float32))
         write_file(self.path / f"{name}.npz", content.getvalue())
 
-    def probabilities(self, name: str) -> NDArray[np.float32]:
-        """The probabilities in `NAME.npz`: float32[n, classes]."""
+    def predictions(self, name: str) -> Predictions:
+        """What `write_predictions` wrote as `NAME.npz`. Raises RunError."""
         try:
             with (self.path / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return stored["probabilities"]
+                return Predictions(stored["ids"].tolist(), stored["labels"], stored["probabilities"])
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise RunError(f"{self.path / name}.npz is missing or damaged: train again into another --out") from error
+
+
+def hashes(ids: list[str]) -> NDArray[np.uint64]:
+    """The first 8 bytes of each id's SHA-256, uint64[n], those of no name left out: 100 kB for 12,753 records."""
+    found = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in ids if name)
+    return np.frombuffer(found, "<u8").astype(np.uint64)
+
+
+def runs_of(path: AnyPath) -> list[RunFolder]:
+    """The run at a path, or those of a cross-validation, one a fold. Raises RunError where there is neither, or where
+    a fold is not finished.
+    """
+    folds = [RunFolder(path / f"{FOLD}0")]
+    if RunFolder(path).exists() or not folds[0].exists():
+        RunFolder(path).settings()  # says what is wrong
+        return [RunFolder(path)]
+    folds = [RunFolder(path / f"{FOLD}{fold}") for fold in range(folds[0].settings().folds)]
+    for run in folds:
+        if not run.finished():
+            raise RunError(f"{run.path} is not finished: let `corolla cross` finish first")
+    return folds
 
 
 def default_path(data: AnyPath, settings: TrainSettings) -> Path:

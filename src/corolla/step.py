@@ -15,7 +15,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from corolla import augment
 from corolla.backend import keras, value_of
-from corolla.losses import count_pairs, cross_entropy
+from corolla.config import Augmentation
+from corolla.losses import count_pairs, cross_entropy, shifted, soft_targets
 from corolla.mesh import DATA, compiler_options, copied, platform
 from corolla.models import chains
 from corolla.models.lowering import largest_divisor, split
@@ -55,19 +56,27 @@ class Pixels(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What each step reads: picks int32[lanes, steps] and draws float32[lanes, steps, order.DRAWS], split by lane."""
+    """What each step reads: picks int32[lanes, steps] and draws float32[lanes, steps, order.DRAWS], split by lane.
+
+    partners: int32[lanes, steps], what each image may be mixed with.
+    """
 
     picks: jax.Array
     draws: jax.Array
+    partners: jax.Array
 
 
 class Batch(NamedTuple):
-    """One step's records: images uint8[b, h, w, 3], labels int32[b], weights float32[b], draws float32[b, DRAWS]."""
+    """One step's records: images uint8[b, h, w, 3], labels int32[b], weights float32[b], draws float32[b, DRAWS].
+
+    others: where images are mixed, the images uint8[b, h, w, 3] and labels int32[b] of what each is mixed with.
+    """
 
     images: jax.Array
     labels: jax.Array
     weights: jax.Array
     draws: jax.Array
+    others: tuple[jax.Array, jax.Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,9 @@ class Learner:
     optimizer: AdamW
     image_size: int
     label_smoothing: float
-    crop_area: float
-    flip: bool
+    augmentation: Augmentation
+    logit_offset: tuple[float, ...] = ()
+    """Added to the logits in the loss alone, a number a class; or none."""
 
     @property
     def classes(self) -> int:
@@ -116,18 +126,37 @@ def train_step(
 
     mesh: the devices, where they may work off the batch in groups of images (see `_lessons_by_group`).
     """
-    dtype = learner.model.compute_dtype
-    images = augment.augment(batch.images, batch.draws, learner.image_size, learner.crop_area, learner.flip, dtype)
+    images, targets = seen_in_training(learner, batch)
     if mesh is None:
-        lessons = _lessons(learner, state, images, batch.labels, batch.weights)
+        lessons = _lessons(learner, state, images, targets, batch.weights)
     else:
-        lessons = _lessons_by_group(learner, state, images, batch, mesh)
+        lessons = _lessons_by_group(learner, state, images, targets, batch.weights, mesh)
     weight = batch.weights.sum()
     gradients = jax.tree.map(lambda each: each / weight, lessons.gradients)
     trainable, optimizer = learner.optimizer.stateless_apply(state.optimizer, gradients, state.trainable)
-    counted = count_pairs(batch.labels, lessons.logits.argmax(axis=1), batch.weights, learner.classes)
+    counted = count_pairs(targets.argmax(axis=1), lessons.logits.argmax(axis=1), batch.weights, learner.classes)
     new_sums = Sums(sums.loss + lessons.loss, sums.weight + weight, sums.confusion + counted)
     return State(trainable, lessons.non_trainable, optimizer), new_sums
+
+
+def seen_in_training(learner: Learner, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """What the network sees and should say: images float[b, s, s, 3], augmented and mixed, targets float32[b, classes].
+
+    Targets sum to 1: shares of a mixture's labels, smoothed.
+    """
+    others = None if batch.others is None else batch.others[0]
+    settings = learner.image_size, learner.augmentation, learner.model.compute_dtype
+    images, share = augment.seen_in_training(batch.images, others, batch.draws, *settings)
+    return images, mixed_targets(learner, batch, share)
+
+
+def mixed_targets(learner: Learner, batch: Batch, share: jax.Array) -> jax.Array:
+    """Targets float32[b, classes] of images of which a share float32[b] is their own."""
+    settings = learner.classes, learner.label_smoothing
+    targets = soft_targets(batch.labels, *settings)
+    if batch.others is None:
+        return targets
+    return share[:, None] * targets + (1 - share[:, None]) * soft_targets(batch.others[1], *settings)
 
 
 class _Lessons(NamedTuple):
@@ -143,13 +172,14 @@ def _lessons(
     learner: Learner,
     state: State,
     images: jax.Array,
-    labels: jax.Array,
+    targets: jax.Array,
     weights: jax.Array,
     call: Callable[..., Any] = chains.plain_call,
 ) -> _Lessons:
     def loss_of(trainable: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
         logits, non_trainable = chains.stateless(learner.model, trainable, state.non_trainable, images, call)
-        return (cross_entropy(logits, labels, learner.label_smoothing) * weights).sum(), (logits, non_trainable)
+        losses = cross_entropy(shifted(logits, learner.logit_offset), targets)
+        return (losses * weights).sum(), (logits, non_trainable)
 
     (loss, (logits, non_trainable)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
     return _Lessons(gradients, loss, logits, non_trainable)
@@ -160,7 +190,9 @@ GROUP, GROUP_OF_LARGE, LARGE = 4, 8, 10_000_000
 fewer read the weights and add up the gradients too often."""
 
 
-def _lessons_by_group(learner: Learner, state: State, images: jax.Array, batch: Batch, mesh: Mesh) -> _Lessons:
+def _lessons_by_group(
+    learner: Learner, state: State, images: jax.Array, targets: jax.Array, weights: jax.Array, mesh: Mesh
+) -> _Lessons:
     """As `_lessons`, a few images at a time on each device: their activations stay in the cache, and in little memory.
 
     The same sums in another order, because no layer lets images see each other (`chains.by_image`).
@@ -188,19 +220,30 @@ def _lessons_by_group(learner: Learner, state: State, images: jax.Array, batch: 
     specs = (WHOLE, LANES, LANES, LANES)
     out = _Lessons(WHOLE, WHOLE, LANES, WHOLE)  # pyright: ignore
     run = jax.shard_map(one_device, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
-    return run(state, images, batch.labels, batch.weights)
+    return run(state, images, targets, weights)
 
 
 # ------------------------------------------------------------------------------------------- many in one dispatch
 
 
-def gather(pixels: Pixels, steps: Steps, step: jax.Array) -> Batch:
-    """Read one step's records, every lane from its own device: under a shard_map, so that no image can cross chips."""
+def gather(pixels: Pixels, steps: Steps, step: jax.Array, mixes: bool = False) -> Batch:
+    """Read one step's records, every lane from its own device: under a shard_map, so that no image can cross chips.
+
+    mixes: also those that they are mixed with, which are of the same lanes.
+    """
     pick = jax.lax.dynamic_index_in_dim(steps.picks, step, axis=1, keepdims=False)
     draw = jax.lax.dynamic_index_in_dim(steps.draws, step, axis=1, keepdims=False)
     chosen = jax.vmap(lambda lane, i: jax.lax.dynamic_index_in_dim(lane, i, keepdims=False))
     images, labels, weights = (chosen(lanes, pick) for lanes in pixels)
-    return Batch(images, labels, weights, draw)
+    if not mixes:
+        return Batch(images, labels, weights, draw)
+    partner = jax.lax.dynamic_index_in_dim(steps.partners, step, axis=1, keepdims=False)
+    *others, real = (chosen(lanes, partner) for lanes in pixels)
+    image, label = (  # in the place of padding, the image itself
+        jnp.where((real > 0).reshape(-1, *[1] * (own.ndim - 1)), other, own)
+        for other, own in zip(others, (images, labels), strict=True)
+    )
+    return Batch(images, labels, weights, draw, (image, label))
 
 
 LANES, WHOLE = PartitionSpec(DATA), PartitionSpec()
@@ -222,7 +265,8 @@ def train_steps(learner: Learner, mesh: Mesh) -> TrainSteps:
         divided = pixels.images.shape[0] % mesh.size == 0
         return platform(mesh) == "cpu" and divided and chains.by_image(learner.model)
 
-    read = jax.shard_map(gather, mesh=mesh, in_specs=(LANES, LANES, WHOLE), out_specs=LANES)
+    of_step = partial(gather, mixes=learner.augmentation.mixes)
+    read = jax.shard_map(of_step, mesh=mesh, in_specs=(LANES, LANES, WHOLE), out_specs=LANES)
 
     def run(state: State, sums: Sums, pixels: Pixels, steps: Steps, first: jax.Array, last: jax.Array):
         def body(step: jax.Array, carry: tuple[State, Sums]) -> tuple[State, Sums]:
@@ -235,42 +279,47 @@ def train_steps(learner: Learner, mesh: Mesh) -> TrainSteps:
 
 
 PredictSteps = Callable[..., jax.Array]
-"""(trainable, non_trainable, images, mirrored, first, last) -> float32[steps, lanes, outputs]"""
+"""(trainable, non_trainable, images, view, first, last) -> float32[steps, lanes, outputs]"""
 
 
-def predict_steps(model: keras.Model, mesh: Mesh, image_size: int) -> PredictSteps:
-    """Jit (trainable, non_trainable, images, mirrored, first, last) -> float32[steps, lanes, outputs].
+def predict_steps(model: keras.Model, mesh: Mesh, image_size: int, boxes: bool = False) -> PredictSteps:
+    """Jit (trainable, non_trainable, images, view, first, last) -> float32[steps, lanes, outputs].
 
-    images: uint8[lanes, steps, h, w, 3], a part of `Pixels.images`; mirrored: bool[], whether to look at their mirror
-    images. Row i holds the outputs of step i, 0 outside of first to last - 1. One trace serves both views and any
-    number of steps; the same program gives logits (of a classifier) and features (of a backbone). Nothing in it
-    crosses devices.
+    images: uint8[lanes, steps, h, w, 3], a part of `Pixels.images`; view: bool[], whether to look at their mirror
+    images; with `boxes` float32[5], which part to look at (see `augment.look`): computing pixels takes time, also those
+    of a whole image. Row i holds the outputs of step i, 0 outside of first to last - 1. One trace serves all views of
+    its kind and any number of steps; the same program gives logits (of a classifier) and features (of a backbone).
+    Nothing in it crosses devices.
     """
 
-    first, *rest = stages(model)
-    parts = [
-        Stage(lambda images: first.run(augment.resize(images, image_size, model.compute_dtype)), first.images),
-        *rest,
-    ]
+    start, *rest = stages(model)
     variables = [*model.trainable_variables, *model.non_trainable_variables]
 
-    def outputs_of(trainable: list[jax.Array], non_trainable: list[jax.Array], images: jax.Array) -> jax.Array:
+    def outputs_of(
+        trainable: list[jax.Array], non_trainable: list[jax.Array], images: jax.Array, box: jax.Array | None
+    ) -> jax.Array:
+        def look(images: jax.Array) -> jax.Array:
+            if box is None:
+                return augment.resize(images, image_size, model.compute_dtype)
+            return augment.look(images, box, image_size, model.compute_dtype)
+
         def whole(images: jax.Array) -> jax.Array:
-            seen = augment.resize(images, image_size, model.compute_dtype)
-            return model.stateless_call(trainable, non_trainable, seen, training=False)[0]
+            return model.stateless_call(trainable, non_trainable, look(images), training=False)[0]
 
         def on_cpu(images: jax.Array) -> jax.Array:
+            parts = [Stage(lambda images: start.run(look(images)), start.images), *rest]
             values = zip(variables, [*trainable, *non_trainable], strict=True)
             with keras.StatelessScope(state_mapping=list(values)):
                 return in_stages(parts, images)
 
         return jax.lax.platform_dependent(images, cpu=on_cpu, default=whole).astype(jnp.float32)
 
-    def run(trainable, non_trainable, images, mirrored, first: jax.Array, last: jax.Array) -> jax.Array:
+    def run(trainable, non_trainable, images, view: jax.Array, first: jax.Array, last: jax.Array) -> jax.Array:
         def body(step: jax.Array, rows: jax.Array) -> jax.Array:
-            batch = jax.lax.dynamic_index_in_dim(images, step, axis=1, keepdims=False)
-            seen = jax.lax.cond(mirrored, augment.mirror, lambda images: images, batch)
-            return rows.at[step].set(outputs_of(trainable, non_trainable, seen))
+            batch, box = jax.lax.dynamic_index_in_dim(images, step, axis=1, keepdims=False), view if boxes else None
+            if not boxes:
+                batch = jax.lax.cond(view, augment.mirror, lambda images: images, batch)
+            return rows.at[step].set(outputs_of(trainable, non_trainable, batch, box))
 
         lanes, steps = images.shape[:2]
         return jax.lax.fori_loop(first, last, body, jnp.zeros((steps, lanes, model.output_shape[-1]), jnp.float32))

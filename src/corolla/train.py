@@ -22,6 +22,7 @@ from corolla.clock import Clock
 from corolla.config import TrainSettings
 from corolla.errors import WishError
 from corolla.fit import fit
+from corolla.folds import ALL, refolded
 from corolla.inference import View, make_predictor, values_of
 from corolla.interrupt import InterruptedRunError, stop_requested
 from corolla.job import Job
@@ -68,7 +69,11 @@ def train(
         raise WishError(
             f"--loop jax wants Keras on JAX, not on {keras.backend.backend()}: use --loop keras, or unset KERAS_BACKEND"
         )
+    if settings.folds and hosts.several():
+        raise WishError("--folds wants one host: each host reads only its share of the records")
     reporter = reporter if hosts.first() else SILENT
+    if settings.folds == ALL:
+        reporter.warn("--folds 1: the validation split teaches too, so the scores measure nothing")
     mesh = mesh_for(settings.batch_size, divides=settings.batch_norm == "batch")
     with distributed(mesh) if settings.loop == "keras" else nullcontext():
         return _train(data, RunFolder(out), settings, mesh, reporter, callbacks)
@@ -88,8 +93,11 @@ def _train(
     model, settings = hosts.together(lambda: build(settings, classes.COUNT, mesh))
     with clock.section("input"):
         photos = {name: _read(data, name, settings, mesh, reporter) for name in ("train", "val")}
+        _warn_of_both(photos, reporter)
+        photos = refolded(photos, settings.folds, settings.fold)
         prints = {name: fingerprint(one, digests(one, mesh, settings.batch_size)) for name, one in photos.items()}
-    scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh, model))
+    learned = photos["train"].ids
+    scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh, model, learned))
     if scores:
         reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
         return metrics.from_json(scores)
@@ -110,12 +118,20 @@ def _train(
     return job.journal.finish()
 
 
+def _warn_of_both(photos: dict[str, Photos], reporter: Reporter) -> None:
+    """Tell of records that would teach and judge. `refolded` refuses them."""
+    both = len(set(photos["train"].ids) & set(photos["val"].ids) - {""})
+    if both:
+        of = f"{both:,} of {len(photos['val']):,} records of val"
+        reporter.warn(f"{of} stand in train too, by their ids: scores will be too good; `corolla check` names them")
+
+
 def _begin(
-    folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], mesh: Mesh, model: keras.Model
+    folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], mesh: Mesh, model: keras.Model, ids: list[str]
 ) -> dict[str, Any] | None:
     """Begin the run folder, or find the same run in it; return the scores of one that is finished."""
     preset = {} if folder.exists() else registry.files(settings.model, settings.image_size)
-    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset, graph_of(model))
+    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset, graph_of(model), ids)
     return folder.scores() if folder.finished() else None
 
 
@@ -147,13 +163,15 @@ def _job(
     fit = fits(mesh, sum(split.nbytes for split in photos.values()), settings.resident)
     reporter.note(f"{describe(mesh)}; {fit}")
 
+    learner = learner_of(settings, model, photos["train"].labels)
+
     def feed(name: str) -> Feed:
-        return make_feed(mesh, Lanes(len(photos[name]), settings.batch_size), photos[name], fit.resident)
+        lanes, mixes = Lanes(len(photos[name]), settings.batch_size), learner.augmentation.mixes and name == "train"
+        return make_feed(mesh, lanes, photos[name], fit.resident, mixes)
 
     with clock.section("input"):
         feeds = {name: feed(name) for name in photos}
-    learner = learner_of(settings, model)
-    journal = Journal(folder, learner, photos["val"], clock, reporter)
+    journal = Journal(folder, learner, photos["val"], clock, reporter, keeps_last=settings.folds == ALL)
     predictor = make_predictor(model, mesh, settings.image_size)
     return Job(settings, mesh, learner, feeds["train"], feeds["val"], predictor, journal)
 

@@ -21,6 +21,9 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 OnBadRecord = Literal["fail", "skip"]
 
+Tta = Literal["none", "flip", "scales", "crops"]
+"""Views of a photo that are averaged: itself; its mirror image too; both of its middle too; ten crops."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
