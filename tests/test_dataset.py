@@ -6,6 +6,7 @@ import pytest
 import corolla
 from corolla.augment import augment
 from corolla.backend import keras
+from corolla.config import CROP_AND_FLIP, Augmentation
 from corolla.errors import DataError
 from corolla.images import load_split as load_photos
 from corolla.order import Lanes, epoch_order
@@ -44,9 +45,19 @@ def test_augmented_it_is_what_the_loops_see(flowers):
             real = places < 30
             np.testing.assert_array_equal(weights, real)
             np.testing.assert_array_equal(labels[real], photos.labels[places[real]])
-            wanted = augment(photos.images[places[real]], order.draws[real, step], 32, 0.5, True)
+            wanted = augment(photos.images[places[real]], order.draws[real, step], 32, CROP_AND_FLIP)
             np.testing.assert_allclose(np.asarray(images)[real], wanted, atol=1e-3)
         data.on_epoch_end()
+
+
+def test_another_augmentation(flowers):
+    plain, bright = (
+        corolla.load_split(flowers, "train", image_size=32, augmentation=how)[0][0]
+        for how in (Augmentation(), Augmentation(brightness=0.5))
+    )
+    assert np.abs(np.asarray(plain) - np.asarray(bright)).mean() > 5
+    with pytest.raises(ValueError, match="load_split mixes no images"):
+        corolla.load_split(flowers, "train", augmentation=Augmentation(mixup=0.2))
 
 
 def test_another_size_is_resized(flowers):

@@ -48,11 +48,17 @@ def test_no_single_change_raises_what_was_found(n, classes, seed):
         assert expected_macro_f1(probabilities, other) <= reached + 1e-9
 
 
-@given(st.integers(0, 10_000))
-def test_small_sets_come_near_to_the_best_of_all_labellings(seed):
-    probabilities = probabilities_of(6, 3, seed)
-    best = max(expected_macro_f1(probabilities, np.array(each)) for each in itertools.product(range(3), repeat=6))
-    assert expected_macro_f1(probabilities, best_labels(probabilities)) >= 0.93 * best
+def test_small_sets_get_the_best_of_all_labellings_or_come_near():
+    """Moving one photo at a time can end where only two moves together would help: of 150 sets in a few."""
+    every = [np.array(labels) for labels in itertools.product(range(3), repeat=6)]
+    reached, likeliest = [], []
+    for seed in range(150):
+        probabilities = probabilities_of(6, 3, seed)
+        best = max(expected_macro_f1(probabilities, labels) for labels in every)
+        reached.append(expected_macro_f1(probabilities, best_labels(probabilities)) / best)
+        likeliest.append(expected_macro_f1(probabilities, probabilities.argmax(axis=1)) / best)
+    assert np.mean(np.array(reached) > 1 - 1e-9) > 0.95 and np.mean(reached) > 0.998
+    assert np.mean(likeliest) < 0.96  # there was something to gain
 
 
 @given(st.integers(0, 10_000))
