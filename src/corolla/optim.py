@@ -49,6 +49,7 @@ class AdamW(keras.optimizers.AdamW):
     def build(self, var_list: list) -> None:
         """Create the optimizer's variables; the averages start at the weights themselves, not at Keras' zeros."""
         super().build(var_list)
+        self._rates = [self.factors.get(variable.path, 1.0) for variable in var_list]
         self.begin_averages(var_list)
 
     def begin_averages(self, var_list: list) -> None:
@@ -66,9 +67,12 @@ class AdamW(keras.optimizers.AdamW):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Keras' own, by the variable's own rate."""
-        super().update_step(gradient, variable, learning_rate * self.factors.get(variable.path, 1.0))
+        super().update_step(gradient, variable, learning_rate * self._rates[self._get_variable_index(variable)])
 
     def _apply_weight_decay(self, variables: list) -> None:
+        if not self.factors:
+            super()._apply_weight_decay(variables)
+            return
         for variable in variables:
             if self.weight_decay and self._use_weight_decay(variable):
                 rate: Any = self.learning_rate
