@@ -24,7 +24,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from corolla.backend import keras
-from corolla.config import Augmentation
+from corolla.config import CROP_AND_FLIP
+from corolla.losses import Objective
 from corolla.mesh import compute_dtype, copied, describe, mesh_for
 from corolla.models import freeze, registry
 from corolla.optim import AdamW
@@ -75,7 +76,7 @@ def prediction(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int)
 
 
 def training(name: str, model: keras.Model, mesh: Mesh, part: Part, size: int) -> Program:
-    learner = Learner(model, AdamW(3e-4, 0.1, 0.01, 0.999), size, 0.1, Augmentation(crop_area=0.5, flip=True))
+    learner = Learner(model, AdamW(3e-4, 0.1, 0.01, 0.999), size, Objective(0.1), CROP_AND_FLIP)
     held = list(jax.device_put((learner.initial_state(), empty_sums(learner.classes)), copied(mesh)))
     run, seconds = compiled(train_steps(learner, mesh), (*held, *part))
 

@@ -11,6 +11,7 @@ import simplejpeg
 
 from corolla.backend import keras
 from corolla.config import Augmentation, TrainSettings
+from corolla.losses import Objective
 from corolla.mesh import copied, make_mesh
 from corolla.optim import AdamW
 from corolla.order import Lanes
@@ -51,7 +52,7 @@ def small_learner(batch_norm: str = "frozen", dropout: float = 0.0, total_steps:
     model.get_layer("norm").trainable = batch_norm == "batch"
     optimizer = AdamW(learning_rate=0.01, warmup=0.2, weight_decay=0.01, ema=0.9)
     optimizer.total_steps.assign(total_steps)
-    given = {"image_size": SIDE, "label_smoothing": 0.1, "augmentation": Augmentation(crop_area=0.5, flip=True)}
+    given = {"image_size": SIDE, "objective": Objective(0.1), "augmentation": Augmentation(crop_area=0.5, flip=True)}
     return Learner(model, optimizer, **given | changes)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from corolla.config import CROP_AND_FLIP, Augmentation, TrainSettings
 from corolla.inference import Predictor, Values
+from corolla.losses import Objective
 from corolla.mesh import copied, make_mesh
 from corolla.network import build
 from corolla.optim import AdamW
@@ -55,7 +56,7 @@ def collectives(mesh: Mesh) -> list[tuple[str, str, int]]:
     """Name, dtype and elements of each operation of a compiled train step of `micro` that talks between devices."""
     side, settings = 64, TrainSettings(model="micro", weights="none", image_size=64, batch_norm="batch", batch_size=8)
     model, settings = build(settings, 4, mesh)
-    learner = Learner(model, AdamW(0.01, 0.1, 0.01, 0.9), side, 0.1, CROP_AND_FLIP)
+    learner = Learner(model, AdamW(0.01, 0.1, 0.01, 0.9), side, Objective(0.1), CROP_AND_FLIP)
     data = photos(16, side)
     feed = make_feed(mesh, Lanes(16, 8), data, resident=True)
     feed.start(epoch_order(feed.lanes, 0, 1))

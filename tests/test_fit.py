@@ -45,7 +45,13 @@ def undetermined() -> set[str]:
     return {f"trainable/{shift}", f"optimizer/{optimizer.average_places()[shift]}", f"non_trainable/{mean}"}
 
 
-LEANING = {"layer_decay": 0.7, "logit_adjustment": 1.0}
+LEANING = {
+    "layer_decay": 0.7,
+    "logit_adjustment": 1.0,
+    "class_weights": "effective",
+    "balanced_sampling": 0.5,
+    "focal": 1.0,
+}
 CHANGES = {"rotate": 20.0, "zoom": 0.2, "brightness": 0.3, "hue": 0.1, "erase": 0.3, "mixup": 0.4, "cutmix": 1.0}
 
 

@@ -1,12 +1,15 @@
 """Loss and counts, against scikit-learn; padding changes neither."""
 
+import json
+
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from corolla.losses import CrossEntropy, Seen, count_pairs, cross_entropy, soft_targets
+from corolla.losses import CrossEntropy, Objective, Seen, count_pairs, cross_entropy, soft_targets
 
 
 def batch(n: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,7 +34,7 @@ def test_cross_entropy_is_that_of_smoothed_targets(n, classes, seed, smoothing):
     np.testing.assert_allclose(
         cross_entropy(logits, soft_targets(labels, classes, smoothing)), wanted, rtol=1e-4, atol=1e-5
     )
-    mean = CrossEntropy(smoothing)(labels, logits, weights)
+    mean = CrossEntropy(Objective(smoothing))(labels, logits, weights)
     assert float(CrossEntropy()(np.float32(targets), logits, weights)) == pytest.approx(float(mean), rel=1e-5)
     assert float(mean) == pytest.approx((wanted * weights).sum() / weights.sum(), rel=1e-4)
 
@@ -45,7 +48,7 @@ def test_pairs_are_counted_without_padding(n, classes, seed):
 
 
 def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
-    seen, parts = Seen(7, 0.1), [batch(12, 7, seed) for seed in range(4)]
+    seen, parts = Seen(7, Objective(0.1)), [batch(12, 7, seed) for seed in range(4)]
     for logits, labels, weights in parts:
         seen.update_state(labels, logits, weights)
     logits, labels, weights = (np.concatenate(values) for values in zip(*parts, strict=True))
@@ -54,7 +57,7 @@ def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
     present = sorted(set(labels[real].tolist()))
     assert found == pytest.approx(
         {
-            "loss": float(CrossEntropy(0.1)(labels, logits, weights)),
+            "loss": float(CrossEntropy(Objective(0.1))(labels, logits, weights)),
             "accuracy": sklearn.accuracy_score(labels[real], predicted[real]),
             "macro_f1": sklearn.f1_score(labels[real], predicted[real], labels=present, average="macro"),
         },
@@ -67,4 +70,33 @@ def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
 
 
 def test_the_loss_is_rebuilt_from_its_config():
-    assert CrossEntropy.from_config(CrossEntropy(0.3).get_config()).smoothing == 0.3
+    told = Objective(0.3, (0.0, -1.0), (1.0, 2.0), 2.0)
+    kept = json.loads(json.dumps(CrossEntropy(told).get_config()))
+    assert CrossEntropy.from_config(kept).objective == told
+    assert CrossEntropy.from_config(CrossEntropy().get_config()).objective == Objective()
+
+
+@given(st.integers(1, 20), st.integers(2, 9), st.integers(0, 10_000), st.floats(0, 5))
+def test_a_focal_loss_counts_what_is_known_less(n, classes, seed, focal):
+    logits, labels, _ = batch(n, classes, seed)
+    p = probabilities(logits)[np.arange(n), labels]
+    found = np.asarray(Objective(focal=focal).losses(logits, np.eye(classes, dtype=np.float32)[labels]))
+    np.testing.assert_allclose(found, -np.log(p) * (1 - p) ** focal, rtol=1e-3, atol=1e-5)
+
+
+def test_the_slope_of_a_focal_loss_ends_where_all_is_known():
+    sure = np.float32([[200.0, 0.0]])
+    slope = jax.grad(lambda logits: Objective(focal=0.5).losses(logits, np.float32([[1, 0]])).sum())(sure)
+    assert np.isfinite(slope).all()
+
+
+def test_class_weights_multiply_the_losses_of_their_records_and_of_mixtures_by_shares():
+    logits, labels, _ = batch(6, 3, 0)
+    weights = (0.5, 2.0, 4.0)
+    plain, weighted = Objective(), Objective(class_weights=weights)
+    targets = np.eye(3, dtype=np.float32)[labels]
+    wanted = plain.losses(logits, targets) * np.float32(weights)[labels]
+    np.testing.assert_allclose(weighted.losses(logits, targets), wanted, rtol=1e-6)
+    mixture = np.float32([[0.25, 0.75, 0.0]])
+    wanted = plain.losses(logits[:1], mixture) * (0.25 * 0.5 + 0.75 * 2.0)
+    np.testing.assert_allclose(weighted.losses(logits[:1], mixture), wanted, rtol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from corolla.backend import keras
 from corolla.errors import RunError
 from corolla.models import freeze, registry
-from corolla.network import load_weights, logit_offset, named_weights, rate_factors
+from corolla.network import load_weights, named_weights, rate_factors
 
 layers = keras.layers
 
@@ -63,11 +63,3 @@ def test_rates_fall_from_the_head_down():
     by_block = {name: {found[w.path] for w in model.trainable_variables if w.path.startswith(name)} for name in ordered}
     assert [values.pop() for values in by_block.values()] == [0.5 ** (len(ordered) - i) for i in range(len(ordered))]
     assert not any(by_block.values()) and not any(path.startswith("head") for path in found)
-
-
-def test_logits_are_moved_by_the_logarithm_of_the_frequencies():
-    labels = np.array([0, 0, 0, 2])
-    assert logit_offset(labels, 4, 0.0) == logit_offset(None, 4, 1.0) == ()
-    found = np.array(logit_offset(labels, 4, 1.0))
-    np.testing.assert_allclose(np.exp(found), np.array([4, 1, 2, 1]) / 8, rtol=1e-6)
-    np.testing.assert_allclose(logit_offset(labels, 4, 0.5), found / 2, rtol=1e-6)

@@ -73,3 +73,27 @@ def test_flatten_is_the_inverse_of_place(lanes, width, more_lanes):
     padded = np.concatenate([placed, np.ones((more_lanes, *placed.shape[1:]))])
     np.testing.assert_array_equal(lanes.flatten(padded), values)
     assert np.all(placed.reshape(-1, width)[lanes.n :] == 0)
+
+
+@given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 99), st.integers(1, 9))
+def test_records_come_as_often_as_their_shares_say(n, batch_size, seed, epoch):
+    lanes = Lanes(n, batch_size)
+    shares = np.random.default_rng(seed).gamma(1, size=n) + 1e-3
+    picks = epoch_order(lanes, seed, epoch, shares).picks
+    placed, weights = lanes.place(shares), lanes.weights()
+    for lane in range(batch_size):
+        count = int(weights[lane].sum())
+        times = np.bincount(picks[lane], minlength=lanes.steps)
+        wanted = placed[lane] * count / placed[lane].sum() if count else placed[lane]
+        assert (np.abs(times - wanted)[:count] < 1 + 1e-6).all()  # rounded up or down
+        assert (times[count:] == 1).all()  # padding as ever
+
+
+def test_equal_shares_are_each_record_once_and_unequal_ones_differ_by_epoch():
+    lanes = Lanes(40, 4)
+    once = epoch_order(lanes, 3, 1, np.ones(40))
+    assert (np.sort(once.picks, axis=1) == np.arange(10)).all()
+    np.testing.assert_array_equal(once.draws, epoch_order(lanes, 3, 1).draws)
+    shares = np.arange(1.0, 41)
+    first, second = (np.sort(epoch_order(lanes, 3, epoch, shares).picks, axis=1) for epoch in (1, 2))
+    assert (first != second).any()

@@ -17,12 +17,12 @@ from sklearn import metrics as sklearn
 
 from corolla import augment, step
 from corolla.config import CROP_AND_FLIP, Augmentation
-from corolla.losses import soft_targets
+from corolla.losses import count_pairs, cross_entropy, soft_targets
 from corolla.mesh import copied, make_mesh
 from corolla.models.chains import by_image
 from corolla.order import DRAWS, epoch_order
 from corolla.resident import ResidentFeed
-from corolla.step import Batch, State, Sums, count_pairs, cross_entropy, empty_sums, train_step, train_steps
+from corolla.step import Batch, State, Sums, empty_sums, train_step, train_steps
 from flow import CLASSES, SIDE, assert_equal_trees, lanes_of, photos, small_learner, start
 
 # --------------------------------------------------------------------------------------------------------------- loss

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from corolla.errors import WishError, nearest
-from corolla.types import OnBadRecord
+from corolla.types import ClassWeights, OnBadRecord
 
 MOST_IMAGES = 65_536
 """The largest batch that can be wished."""
@@ -26,6 +26,8 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("weight_decay", 0, 10),
     ("layer_decay", 0.01, 1),
     ("logit_adjustment", 0, 5),
+    ("balanced_sampling", 0, 1),
+    ("focal", 0, 10),
     ("label_smoothing", 0, 0.9),
     ("ema", 0, 0.999999),
     ("crop_area", 0.05, 1),
@@ -157,6 +159,13 @@ class _Training:
     logit_adjustment: float = 0.0
     """How far training leans towards rare classes: log-frequencies times this are added to the logits in training
     alone; 1 balances the classes, 0 takes them as they come."""
+    class_weights: ClassWeights = "none"
+    """What the loss of rare classes counts more by: balanced (all classes the same together), or effective numbers of
+    records (Cui et al., 2019)."""
+    balanced_sampling: float = 0.0
+    """How far rare classes come more often: 1 is as often as the others, 0 is each record once an epoch."""
+    focal: float = 0.0
+    """Exponent by which records that are known already count less (Lin et al., 2017); 0: all the same."""
     label_smoothing: float = 0.1
     """Share of each target spread over all classes."""
     ema: float = 0.999

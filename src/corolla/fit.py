@@ -23,7 +23,7 @@ from corolla.config import Augmentation
 from corolla.job import Job, Watch, close_epoch, planned_steps
 from corolla.losses import CrossEntropy, Seen
 from corolla.network import accelerated
-from corolla.order import DRAWS, epoch_order
+from corolla.order import DRAWS
 from corolla.pace import Pace
 from corolla.step import LANES, WHOLE, Learner, State, Sums, gather, mixed_targets
 
@@ -70,7 +70,7 @@ def batches(job: Job, epoch: int, first: int) -> Iterator[Batch]:
     learner, of_step = job.learner, partial(gather, mixes=job.learner.augmentation.mixes)
     read = jax.jit(jax.shard_map(of_step, mesh=job.mesh, **specs))
     while True:
-        feed.start(epoch_order(feed.lanes, job.settings.seed, epoch))
+        feed.start(job.order(epoch))
         for step in range(first, feed.lanes.steps):
             part = feed.take(step, step + 1)
             batch = read(part.pixels, part.steps, np.int32(part.first))
@@ -115,7 +115,7 @@ def training_model(learner: Learner, side: int, seen: Seen) -> keras.Model:
     model = keras.Model(given, learner.model(pixels), name="training")
     model.compile(
         optimizer=learner.optimizer,
-        loss=CrossEntropy(learner.label_smoothing, logit_offset=learner.logit_offset),
+        loss=CrossEntropy(learner.objective),
         weighted_metrics=[seen],
         jit_compile=is_jax() or accelerated(),  # pyright: ignore  # XLA is slower than TensorFlow itself on a CPU
     )
@@ -219,7 +219,7 @@ def fit(
     """
     position, pace = job.journal.position, Pace(job.train.lanes.steps)
     learner = job.learner
-    seen = Seen(learner.classes, learner.label_smoothing, logit_offset=learner.logit_offset)
+    seen = Seen(learner.classes, learner.objective)
     model = training_model(job.learner, job.train.side, seen)
     variables = Variables(model, job.learner, seen)
 

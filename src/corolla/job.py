@@ -26,6 +26,7 @@ from corolla.inference import KerasPredictor, Predictor, Values
 from corolla.interrupt import InterruptedRunError
 from corolla.journal import Journal
 from corolla.mesh import copy_to_all
+from corolla.order import EpochOrder, epoch_order
 from corolla.pace import Pace
 from corolla.resident import Feed
 from corolla.step import Learner, State, Sums, empty_sums
@@ -51,6 +52,12 @@ class Job:
     val: Feed
     predictor: Predictor | KerasPredictor
     journal: Journal
+    shares: NDArray | None = None
+    """How often each record comes (`imbalance.shares`); None: once an epoch."""
+
+    def order(self, epoch: int) -> EpochOrder:
+        """What the steps of an epoch read."""
+        return epoch_order(self.train.lanes, self.settings.seed, epoch, self.shares)
 
     def put(self, values: Any) -> Any:
         """Give every device a copy."""

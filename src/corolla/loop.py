@@ -16,7 +16,6 @@ import numpy as np
 from corolla import hosts
 from corolla.job import Job, Watch, close_epoch, planned_steps, train_macro_f1
 from corolla.mesh import copied
-from corolla.order import epoch_order
 from corolla.pace import Pace
 from corolla.step import State, Sums, TrainSteps, empty_sums, train_steps
 
@@ -32,7 +31,7 @@ class Ahead:
 
     def __init__(self, job: Job) -> None:
         """Start to compile. What the feed is asked for here is only looked at for its shape."""
-        job.train.start(epoch_order(job.train.lanes, job.settings.seed, 1))
+        job.train.start(job.order(1))
         shapes = jax.tree.map(_shape, job.train.take(0, 1))
         values = job.learner.initial_state(), empty_sums(job.learner.classes)
         whole = copied(job.mesh)
@@ -91,7 +90,7 @@ def _waited_for(job: Job, ahead: Ahead) -> TrainSteps:
     """The compiled step; what is left of compiling it is timed apart."""
     job.journal.reporter.note("compiling the train step")
     with job.journal.clock.section("compile"):
-        job.train.start(epoch_order(job.train.lanes, job.settings.seed, 1))
+        job.train.start(job.order(1))
         return ahead.program()
 
 
@@ -108,7 +107,7 @@ def _epoch(job: Job, program: TrainSteps, watch: Watch, state: State, sums: Sums
     """Run an epoch's remaining steps, saving on the way, stopping between dispatches if asked."""
     position, clock = job.journal.position, job.journal.clock
     with clock.section("input"):
-        job.train.start(epoch_order(job.train.lanes, job.settings.seed, position.epoch))
+        job.train.start(job.order(position.epoch))
     while position.step < (end := job.epoch_end()):
         with clock.section("input"):
             part = job.train.take(position.step, min(position.step + watch.pace.steps_a_dispatch(), end))

@@ -1,10 +1,11 @@
 """What training minimises and what it adds up, written once with `keras.ops` for both loops.
 
 Takes: logits, labels or targets, and weights of a batch.
-Gives: `soft_targets`, `cross_entropy` and `count_pairs`; `CrossEntropy` and `Seen`, the same for Keras' `compile`.
+Gives: `soft_targets`, `cross_entropy`, `count_pairs` and what ties them together, `Objective`; `CrossEntropy` and
+`Seen`, the same for Keras' `compile`.
 """
 
-from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from corolla.backend import keras, over_replicas
@@ -23,16 +24,46 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return -ops.sum(targets * ops.log_softmax(ops.cast(logits, "float32")), axis=1)
 
 
-def shifted(logits: Tensor, offset: Sequence[float]) -> Tensor:
-    """Logits float32[b, classes] plus a number a class, if there are any."""
-    logits = ops.cast(logits, "float32")
-    return logits + ops.convert_to_tensor(list(offset), dtype="float32") if len(offset) else logits
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises: cross-entropy with smoothed targets, and how it leans towards rare or hard records.
+
+    Evaluation knows nothing of it: scores are of the logits as they are.
+    """
+
+    smoothing: float = 0.0
+    """Share of each target spread over all classes."""
+    logit_offset: tuple[float, ...] = ()
+    """Added to the logits, a number a class (`imbalance.logit_offset`); or none."""
+    class_weights: tuple[float, ...] = ()
+    """What a record's loss is multiplied by, a number a class (`imbalance.class_weights`); or none."""
+    focal: float = 0.0
+    """Exponent by which what is known already counts less: (1 - p) ** focal (Lin et al., 2017)."""
+
+    def targets(self, labels: Tensor, classes: int) -> Tensor:
+        """Targets float32[b, classes] of labels int[b]; of targets float[b, classes], themselves."""
+        if len(labels.shape) == 2 and labels.shape[1] == classes:
+            return ops.cast(labels, "float32")
+        return soft_targets(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes, self.smoothing)
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return float32[b]. logits: float[b, classes]; targets: float32[b, classes], rows summing to 1."""
+        logits = ops.cast(logits, "float32")
+        if self.logit_offset:
+            logits = logits + _constant(self.logit_offset)
+        found = focal_cross_entropy(logits, targets, self.focal) if self.focal else cross_entropy(logits, targets)
+        return found * ops.sum(targets * _constant(self.class_weights), axis=1) if self.class_weights else found
 
 
-def _as_targets(y_true: Tensor, classes: int, smoothing: float) -> Tensor:
-    if len(y_true.shape) == 2 and y_true.shape[1] == classes:
-        return ops.cast(y_true, "float32")
-    return soft_targets(ops.cast(ops.reshape(y_true, (-1,)), "int32"), classes, smoothing)
+def focal_cross_entropy(logits: Tensor, targets: Tensor, focal: float) -> Tensor:
+    """Cross-entropy whose terms count by (1 - p) ** focal: float32[b]. Source: https://arxiv.org/abs/1708.02002."""
+    logged = ops.log_softmax(ops.cast(logits, "float32"))
+    unsure = ops.maximum(1 - ops.exp(logged), 1e-6)  # the slope of a power below 1 has no end at 0
+    return -ops.sum(targets * unsure**focal * logged, axis=1)
+
+
+def _constant(values: tuple[float, ...]) -> Tensor:
+    return ops.convert_to_tensor(list(values), dtype="float32")
 
 
 def count_pairs(labels: Tensor, predictions: Tensor, weights: Tensor, classes: int) -> Tensor:
@@ -44,6 +75,13 @@ def count_pairs(labels: Tensor, predictions: Tensor, weights: Tensor, classes: i
     return ops.cast(ops.matmul(ops.transpose(rows), ops.one_hot(predictions, classes)), "int32")
 
 
+def _objective(given: Objective | dict[str, Any] | None) -> Objective:
+    """As given, or from its dictionary, in which JSON has made lists of tuples."""
+    if isinstance(given, Objective):
+        return given
+    return Objective(**{name: tuple(v) if isinstance(v, list) else v for name, v in (given or {}).items()})
+
+
 @keras.saving.register_keras_serializable("corolla")
 class CrossEntropy(keras.losses.Loss):
     """Mean of `cross_entropy` over the records of a batch; padding (weight 0) does not count.
@@ -53,10 +91,10 @@ class CrossEntropy(keras.losses.Loss):
     Keras' own reductions take the mean of the parts' means, and padding is in one of them.
     """
 
-    def __init__(self, smoothing: float = 0.0, name: str = "cross_entropy", logit_offset: Sequence[float] = ()) -> None:
-        """logit_offset: added to the logits before, a number a class (`network.logit_offset`)."""
+    def __init__(self, objective: Objective | dict[str, Any] | None = None, name: str = "cross_entropy") -> None:
+        """objective: also as its dictionary, as Keras keeps it."""
         super().__init__(name=name)
-        self.smoothing, self.logit_offset = smoothing, tuple(logit_offset)
+        self.objective = _objective(objective)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return this replica's share of the mean, float32[]: of the whole mean where there is one replica."""
@@ -66,12 +104,11 @@ class CrossEntropy(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return float32[b]."""
-        targets = _as_targets(y_true, y_pred.shape[-1], self.smoothing)
-        return cross_entropy(shifted(y_pred, self.logit_offset), targets)
+        return self.objective.losses(y_pred, self.objective.targets(y_true, y_pred.shape[-1]))
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds this loss."""
-        return {"smoothing": self.smoothing, "name": self.name, "logit_offset": list(self.logit_offset)}
+        return {"objective": asdict(self.objective), "name": self.name}
 
 
 class Seen(keras.metrics.Metric):
@@ -81,10 +118,10 @@ class Seen(keras.metrics.Metric):
     counts padding as if it were records.
     """
 
-    def __init__(self, classes: int, smoothing: float, name: str = "seen", logit_offset: Sequence[float] = ()) -> None:
-        """logit_offset: as of `CrossEntropy`, for the loss alone."""
+    def __init__(self, classes: int, objective: Objective | dict[str, Any] | None = None, name: str = "seen") -> None:
+        """objective: as of `CrossEntropy`, for the loss alone."""
         super().__init__(name=name)
-        self.smoothing, self.logit_offset = smoothing, tuple(logit_offset)
+        self.objective = _objective(objective)
         self.loss = self.add_variable((), "zeros", "float32", name="loss")
         self.weight = self.add_variable((), "zeros", "float32", name="weight")
         self.confusion = self.add_variable((classes, classes), "zeros", "int32", name="confusion")
@@ -94,10 +131,10 @@ class Seen(keras.metrics.Metric):
 
         y_pred: logits float[b, classes]; sample_weight: float[b], None: ones.
         """
-        targets = _as_targets(y_true, y_pred.shape[-1], self.smoothing)
+        targets = self.objective.targets(y_true, y_pred.shape[-1])
         labels = ops.argmax(targets, axis=1)
         weights = ops.ones_like(y_pred[:, 0]) if sample_weight is None else ops.cast(sample_weight, "float32")
-        losses = cross_entropy(shifted(y_pred, self.logit_offset), targets)
+        losses = self.objective.losses(y_pred, targets)
         self.loss.assign_add(ops.sum(losses * weights))
         self.weight.assign_add(ops.sum(weights))
         counted = count_pairs(labels, ops.argmax(y_pred, axis=1), weights, self.confusion.shape[0])

@@ -16,11 +16,12 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla import config, hosts
+from corolla import config, hosts, imbalance
 from corolla.backend import is_jax, keras
 from corolla.config import Augmentation, TrainSettings
 from corolla.errors import RunError, WishError
 from corolla.graph import Graph
+from corolla.losses import Objective
 from corolla.mesh import compute_dtype, platform
 from corolla.models import freeze, registry
 from corolla.models.applications import settle
@@ -51,9 +52,18 @@ def learner_of(settings: TrainSettings, model: keras.Model, labels: NDArray | No
     """The model, its optimizer and its augmentation, as the settings say. labels: of the records that teach."""
     factors = rate_factors(model, settings.layer_decay)
     optimizer = AdamW(settings.learning_rate, settings.warmup, settings.weight_decay, settings.ema, factors)
-    offset = logit_offset(labels, model.output_shape[-1], settings.logit_adjustment)
-    size, smoothing = settings.image_size, settings.label_smoothing
-    return Learner(model, optimizer, size, smoothing, augmentation_of(settings), offset)
+    objective = objective_of(settings, model.output_shape[-1], labels)
+    return Learner(model, optimizer, settings.image_size, objective, augmentation_of(settings))
+
+
+def objective_of(settings: TrainSettings, classes: int, labels: NDArray | None = None) -> Objective:
+    """What is minimised, as the settings say. labels: of the records that teach; without, no class counts as rare."""
+    if labels is None:
+        return Objective(settings.label_smoothing, focal=settings.focal)
+    counts = np.bincount(labels, minlength=classes)
+    offset = imbalance.logit_offset(counts, settings.logit_adjustment)
+    weights = imbalance.class_weights(counts, settings.class_weights)
+    return Objective(settings.label_smoothing, offset, weights, settings.focal)
 
 
 def rate_factors(model: keras.Model, decay: float) -> dict[str, float]:
@@ -70,18 +80,6 @@ def rate_factors(model: keras.Model, decay: float) -> dict[str, float]:
         for layer in block.layers
         for weight in layer.trainable_variables
     }
-
-
-def logit_offset(labels: NDArray | None, classes: int, strength: float) -> tuple[float, ...]:
-    """What training adds to the logits, a number a class; none without strength.
-
-    The logarithm of the classes' frequencies (of one record more each), so that a model that has to reach the same
-    loss says more for rare classes. Source: Menon et al. (2021), https://arxiv.org/abs/2007.07314.
-    """
-    if not strength or labels is None:
-        return ()
-    counts = np.bincount(labels, minlength=classes) + 1.0
-    return tuple((strength * np.log(counts / counts.sum())).tolist())
 
 
 def augmentation_of(settings: TrainSettings) -> Augmentation:

@@ -68,17 +68,37 @@ class EpochOrder:
         return np.roll(self.picks, -1, axis=1)
 
 
-def epoch_order(lanes: Lanes, seed: int, epoch: int) -> EpochOrder:
+def epoch_order(lanes: Lanes, seed: int, epoch: int, shares: NDArray | None = None) -> EpochOrder:
     """The order of one epoch, the same on every machine and for every number of devices.
 
+    shares: float[n], how often each record should come, relative to the others of its lane; None: all of them once.
     Philox is counter-based (Salmon et al., SC 2011): the key is the seed, the counter the epoch, so no state is kept.
     """
     first, more = (np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, i, epoch])) for i in (0, 1))
     shape = (lanes.batch_size, lanes.steps)
     picks = first.random(shape).argsort(axis=1, kind="stable").astype(np.int32)
+    if shares is not None:
+        rest = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 2, epoch]))
+        picks = np.take_along_axis(_unequal(lanes, shares, rest.random(lanes.batch_size)), picks, axis=1)
     parts = ((first, _FIRST_DRAWS), (more, DRAWS - _FIRST_DRAWS))
     draws = [random.random((*shape, count), dtype=np.float32) for random, count in parts]
     return EpochOrder(picks, np.concatenate(draws, axis=-1))
+
+
+def _unequal(lanes: Lanes, shares: NDArray, starts: NDArray) -> NDArray[np.int32]:
+    """The places that come in each lane, int32[batch_size, steps]: some of them several times, others not at all.
+
+    Systematic sampling: steps of equal length through the summed shares, from a start in [0, 1) a lane, so each record
+    comes as often as its share says, rounded up or down. Padding comes as often as ever.
+    """
+    placed = lanes.place(np.asarray(shares, np.float64))
+    real = lanes.weights().sum(axis=1).astype(np.int64)
+    found = np.broadcast_to(np.arange(lanes.steps, dtype=np.int32), placed.shape).copy()
+    for lane, count in enumerate(real):
+        ends = placed[lane, :count].cumsum()
+        marks = (np.arange(count) + starts[lane]) * (ends[-1] / count) if count else ends
+        found[lane, :count] = np.minimum(np.searchsorted(ends, marks, side="right"), count - 1)
+    return found
 
 
 def sequential(lanes: Lanes) -> EpochOrder:

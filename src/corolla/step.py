@@ -16,7 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from corolla import augment
 from corolla.backend import keras, value_of
 from corolla.config import Augmentation
-from corolla.losses import count_pairs, cross_entropy, shifted, soft_targets
+from corolla.losses import Objective, count_pairs
 from corolla.mesh import DATA, compiler_options, copied, platform
 from corolla.models import chains
 from corolla.models.lowering import largest_divisor, split
@@ -86,10 +86,8 @@ class Learner:
     model: keras.Model
     optimizer: AdamW
     image_size: int
-    label_smoothing: float
+    objective: Objective
     augmentation: Augmentation
-    logit_offset: tuple[float, ...] = ()
-    """Added to the logits in the loss alone, a number a class; or none."""
 
     @property
     def classes(self) -> int:
@@ -152,11 +150,10 @@ def seen_in_training(learner: Learner, batch: Batch) -> tuple[jax.Array, jax.Arr
 
 def mixed_targets(learner: Learner, batch: Batch, share: jax.Array) -> jax.Array:
     """Targets float32[b, classes] of images of which a share float32[b] is their own."""
-    settings = learner.classes, learner.label_smoothing
-    targets = soft_targets(batch.labels, *settings)
+    targets = learner.objective.targets(batch.labels, learner.classes)
     if batch.others is None:
         return targets
-    return share[:, None] * targets + (1 - share[:, None]) * soft_targets(batch.others[1], *settings)
+    return share[:, None] * targets + (1 - share[:, None]) * learner.objective.targets(batch.others[1], learner.classes)
 
 
 class _Lessons(NamedTuple):
@@ -178,7 +175,7 @@ def _lessons(
 ) -> _Lessons:
     def loss_of(trainable: list[jax.Array]) -> tuple[jax.Array, tuple[jax.Array, list[jax.Array]]]:
         logits, non_trainable = chains.stateless(learner.model, trainable, state.non_trainable, images, call)
-        losses = cross_entropy(shifted(logits, learner.logit_offset), targets)
+        losses = learner.objective.losses(logits, targets)
         return (losses * weights).sum(), (logits, non_trainable)
 
     (loss, (logits, non_trainable)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)

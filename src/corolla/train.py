@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla import classes, hosts, metrics
+from corolla import classes, hosts, imbalance, metrics
 from corolla.backend import is_jax, keras
 from corolla.clock import Clock
 from corolla.config import TrainSettings
@@ -173,7 +173,9 @@ def _job(
         feeds = {name: feed(name) for name in photos}
     journal = Journal(folder, learner, photos["val"], clock, reporter, keeps_last=settings.folds == ALL)
     predictor = make_predictor(model, mesh, settings.image_size)
-    return Job(settings, mesh, learner, feeds["train"], feeds["val"], predictor, journal)
+    labels, strength = photos["train"].labels, settings.balanced_sampling
+    shares = imbalance.shares(labels, strength) if strength and labels is not None else None
+    return Job(settings, mesh, learner, feeds["train"], feeds["val"], predictor, journal, shares)
 
 
 # ------------------------------------------------------------------------------------------------ phase one: probe

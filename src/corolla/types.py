@@ -21,6 +21,9 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 OnBadRecord = Literal["fail", "skip"]
 
+ClassWeights = Literal["none", "balanced", "effective"]
+"""What the loss of a class's records is multiplied by; see `imbalance.class_weights`."""
+
 Tta = Literal["none", "flip", "scales", "crops"]
 """Views of a photo that are averaged: itself; its mirror image too; both of its middle too; ten crops."""
 
