@@ -1,5 +1,6 @@
 """The command line: exit codes, one line for what goes wrong, the path on standard output, help that costs nothing."""
 
+import dataclasses
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from corolla import cli, presets
 from corolla.cli import main
 from corolla.run import RunFolder
 from corolla.types import Example
@@ -48,6 +50,7 @@ def child(*words: object, **options) -> subprocess.CompletedProcess:
 def test_help_of_every_verb_imports_nothing_heavy():
     program = f"""
 import sys
+from corolla import cli, presets
 from corolla.cli import main
 for words in ([], *([verb] for verb in {VERBS})):
     try:
@@ -69,10 +72,35 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert (done.returncode, done.stdout, done.stderr) == (141, "", "")
 
 
-@pytest.mark.parametrize("words", [(), ("trian",), ("train",), ("train", "x", "--epochs", "five"), ("check", "--fast")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("trian",),
+        ("train",),
+        ("train", "x", "--epochs", "five"),
+        ("train", "x", "--preset", "worst"),
+        ("check", "--fast"),
+    ],
+)
 def test_words_that_make_no_sense(invoke, words):
     code, out, err = invoke(*words)
     assert code == 2 and out == "" and "Traceback" not in err
+
+
+@pytest.mark.parametrize("words", [("--preset", "best"), ("--preset=best",)])
+@pytest.mark.parametrize("verb", ["train", "cross"])
+def test_a_preset_moves_the_defaults_and_options_move_it(verb, words, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli.Train, "run", lambda self: seen.append(self.settings) or 0)
+    monkeypatch.setattr(cli.Cross, "run", lambda self: seen.append(self.settings) or 0)
+    for more in ((), ("--epochs", "3", "--model", "efficientnet_lite0")):
+        with pytest.raises(SystemExit) as end:
+            cli.main([verb, "x", "--out", "y", *words, *more])
+        assert end.value.code == 0
+    preset, changed = seen
+    assert preset == presets.settings("best", folds=5 if verb == "cross" else 0)
+    assert changed == dataclasses.replace(preset, epochs=3, model="efficientnet_lite0")
 
 
 # ------------------------------------------------------------------------------------------------------------- faults

@@ -433,6 +433,22 @@ def test_a_machine_that_gets_faster_does_more_steps(flowers, tmp_path, monkeypat
     assert_ended_at(tmp_path / "run", told[-1])
 
 
+def test_minutes_that_would_hold_more_than_the_most_epochs(flowers, tmp_path, monkeypatch):
+    """Ten hours for two epochs; and a plan that would grow while it runs does not either."""
+    monkeypatch.setattr(job, "process_seconds", lambda: 0.0)
+    reporter = Recorder()
+    settings = dataclasses.replace(SETTINGS, minutes=600, max_epochs=2, checkpoint_minutes=2.0)
+    train(flowers, tmp_path / "run", settings, reporter)
+    assert told_steps(reporter.notes) == [2 * STEPS]
+    assert_ended_at(tmp_path / "run", 2 * STEPS)
+
+
+def test_no_epochs_at_most_are_the_probe_alone(flowers, tmp_path):
+    reporter = Recorder()
+    train(flowers, tmp_path / "run", dataclasses.replace(SETTINGS, minutes=600, max_epochs=0), reporter)
+    assert [line["epoch"] for line in reporter.epochs] == [0] and not reporter.warnings
+
+
 def test_too_few_minutes_end_with_the_probe(flowers, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "process_seconds", lambda: 100.0)
     reporter = Recorder()

@@ -11,9 +11,9 @@ import os
 import sys
 import threading
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
 
 import tyro
 from rich.console import Console
@@ -22,7 +22,7 @@ import corolla
 from corolla.config import CROP_AND_FLIP, Augmentation, DoctorWish, HostsWish, OnBadRecord, PlanWish, TrainSettings
 from corolla.errors import CorollaError, WishError
 from corolla.storage import AnyPath, any_path
-from corolla.types import Tta
+from corolla.types import Preset, Tta
 
 if TYPE_CHECKING:
     from corolla.identify import Answer
@@ -143,6 +143,9 @@ class Train:
     out: Anywhere | None = None
     """Run folder, also gs:// or s3://; by default runs/ and a name made from data and settings, so that the same
     command finds it again."""
+    preset: Preset | None = None
+    """Recipe to start from: quick is the probe alone, balanced the best for the time of a lunch, best the best; other
+    options change it, and with --minutes it takes no longer than that."""
     settings: Flat[TrainSettings] = field(default_factory=TrainSettings)
     json: bool = False
     """Print the scores as JSON."""
@@ -205,6 +208,8 @@ class Cross:
     """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
     out: Anywhere
     """Folder for the runs, one a fold, and for the out-of-fold predictions."""
+    preset: Preset | None = None
+    """Recipe to start from, as of `corolla train`."""
     settings: Flat[TrainSettings] = field(default_factory=lambda: TrainSettings(folds=5))
     json: bool = False
     """Print the scores as JSON."""
@@ -567,9 +572,34 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> int:
     description = (corolla.__doc__ or "").splitlines()[0]
     try:
-        return tyro.cli(Command, prog="corolla", description=description, args=arguments, config=_STYLE).run()
+        command: Any = _started_from(_preset(sys.argv[1:] if arguments is None else arguments))
+        return tyro.cli(command, prog="corolla", description=description, args=arguments, config=_STYLE).run()
     finally:
         sys.stdout.flush()  # here a closed pipe can still be caught
+
+
+def _preset(arguments: list[str]) -> Preset | None:
+    """The preset among the arguments, before they are parsed: it moves the defaults by which they are."""
+    following = iter(arguments)
+    for word in following:
+        name = next(following, "") if word == "--preset" else word.removeprefix("--preset=")
+        if name != word and name in get_args(Preset):
+            return name  # pyright: ignore
+    return None
+
+
+def _started_from(preset: Preset | None) -> Any:
+    """The verbs, with the preset's settings as the defaults of those that train."""
+    if preset is None:
+        return Command
+    from corolla.presets import settings
+
+    def started(verb: type, **said: Any) -> type:
+        default = ("settings", Flat[TrainSettings], field(default_factory=lambda: settings(preset, **said)))
+        return make_dataclass(verb.__name__, [default], bases=(verb,), frozen=True, namespace={"__doc__": verb.__doc__})
+
+    train, cross = started(Train), started(Cross, folds=5)
+    return Union[tuple(train if verb is Train else cross if verb is Cross else verb for verb in get_args(Command))]  # noqa: UP007
 
 
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)

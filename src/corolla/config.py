@@ -19,6 +19,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("image_size", 16, 2048),
     ("epochs", 0, 10_000),
     ("minutes", 0.1, 100_000),
+    ("max_epochs", 0, 10_000),
     ("batch_size", 1, MOST_IMAGES),
     ("train_blocks", -1, 1000),
     ("learning_rate", 0, 1e12),
@@ -141,6 +142,8 @@ class _Training:
     """Passes over the training split after the probe; 0 is the probe alone."""
     minutes: float | None = None
     """Instead of --epochs: time for the whole command [minutes]; epochs are planned from the measured step."""
+    max_epochs: int | None = None
+    """With --minutes: no more epochs than so many; without, as many as fit."""
     batch_size: int = 32
     """Images a step, over all devices."""
     train_blocks: int | None = None

@@ -94,7 +94,7 @@ def planned_steps(job: Job, pace: Pace, state: State, sums: Sums, run_steps: Cal
         return settings.epochs * steps
     _measure(job, pace, state, sums, run_steps)
     left = _seconds_left(settings.minutes)
-    planned = pace.total_within(left * (1 - TIME_RESERVE), done=0)
+    planned = min(pace.total_within(left * (1 - TIME_RESERVE), done=0), _most_steps(job))
     if planned < 1:
         job.journal.reporter.warn(
             f"--minutes {settings.minutes:g}: the probe left {max(left, 0):.0f} s, and a step with its evaluation "
@@ -102,11 +102,18 @@ def planned_steps(job: Job, pace: Pace, state: State, sums: Sums, run_steps: Cal
             "fine-tune"
         )
         return 0
+    whole = "the most that are wished" if planned == _most_steps(job) else "fit"
     job.journal.reporter.note(
-        f"{planned} steps ({planned / steps:.1f} epochs) fit: {pace.step_seconds:.2f} s a step, "
+        f"{planned} steps ({planned / steps:.1f} epochs) {whole}: {pace.step_seconds:.2f} s a step, "
         f"{pace.closing_seconds:.0f} s an evaluation, {left:.0f} s left"
     )
     return planned
+
+
+def _most_steps(job: Job) -> float:
+    """The steps of `max_epochs`."""
+    most = job.settings.max_epochs
+    return math.inf if most is None else most * job.train.lanes.steps
 
 
 def _seconds_left(minutes: float) -> float:
@@ -181,7 +188,9 @@ class Watch:
         done, before = self.job.steps_before() + position.step, position.total_steps
         left, wanted = _seconds_left(minutes), self.pace.seconds_to(before, done)
         if wanted > left or (wanted < left * (1 - 2 * TIME_RESERVE) and done < GROWS_UNTIL * before):
-            position.total_steps = self.pace.total_within(left * (1 - TIME_RESERVE), done)
+            position.total_steps = int(
+                min(self.pace.total_within(left * (1 - TIME_RESERVE), done), max(_most_steps(self.job), done))
+            )
         if position.total_steps != before:
             pace = f"{self.pace.step_seconds:.2f} s a step"
             self.job.journal.reporter.note(f"planned anew ({pace}): {position.total_steps} steps instead of {before}")

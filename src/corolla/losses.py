@@ -79,7 +79,8 @@ def _objective(given: Objective | dict[str, Any] | None) -> Objective:
     """As given, or from its dictionary, in which JSON has made lists of tuples."""
     if isinstance(given, Objective):
         return given
-    return Objective(**{name: tuple(v) if isinstance(v, list) else v for name, v in (given or {}).items()})
+    told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in (given or {}).items()}
+    return Objective(**told)
 
 
 @keras.saving.register_keras_serializable("corolla")

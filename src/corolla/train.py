@@ -105,7 +105,7 @@ def _train(
     del photos  # resident pixels are on the devices now: the host's copy, half of the memory, can go
     with stop_requested() as stopping:
         restored = job.journal.restore()
-        learns = settings.epochs > 0 or settings.minutes is not None
+        learns = settings.epochs > 0 if settings.minutes is None else settings.max_epochs != 0
         ahead = Ahead(job) if learns and settings.loop == "jax" else None
         state, sums = job.put(restored) if restored else (_probe(job, labels, stopping), job.no_sums())
         if learns:

@@ -21,6 +21,9 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 OnBadRecord = Literal["fail", "skip"]
 
+Preset = Literal["quick", "balanced", "best"]
+"""Recipes by name; see `presets`."""
+
 ClassWeights = Literal["none", "balanced", "effective"]
 """What the loss of a class's records is multiplied by; see `imbalance.class_weights`."""
 
