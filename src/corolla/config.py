@@ -45,6 +45,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("chosen", 0, 10),
     ("mixup", 0, 100),
     ("cutmix", 0, 100),
+    ("levels", 1, 100),
     ("dropout", 0, 0.95),
     ("folds", 0, 100),
     ("fold", 0, 99),
@@ -173,6 +174,9 @@ class _Training:
     """Share of each target spread over all classes."""
     ema: float = 0.999
     """Highest momentum of the moving average of the weights, which is what gets scored; 0 turns it off."""
+    levels: int = 4
+    """How many feature maps the head sees, each by its mean: those at which the backbone's last stages end; 1: the
+    last one alone."""
     dropout: float = 0.2
     """Dropout before the head."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -214,13 +218,20 @@ FREE_ON_RESUME = ("resident", "checkpoint_minutes", "minutes")
 """Settings that may differ when a run is taken up again: they move no number of the result."""
 
 
+_BEFORE = {"levels": 1}
+"""Settings that were fixed before they came, where the default is another now."""
+
+
 def from_dict(stored: dict[str, Any]) -> TrainSettings:
-    """Return the settings in `stored`; an unknown name is refused with the nearest known one (WishError)."""
+    """Return the settings in `stored`; an unknown name is refused with the nearest known one (WishError).
+
+    What a run from before a setting does not name is as it was then (`_BEFORE`).
+    """
     known = [field.name for field in dataclasses.fields(TrainSettings)]
     for name in stored:
         if name not in known:
             raise WishError(f"unknown setting {name!r}{nearest(name, known)}")
-    return TrainSettings(**stored)
+    return TrainSettings(**{**_BEFORE, **stored})
 
 
 def differences(old: TrainSettings, new: TrainSettings) -> list[str]:

@@ -147,7 +147,9 @@ def _classifier(settings: TrainSettings, classes: int, mesh: Mesh, weights: Any)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(compute_dtype(mesh, settings.precision))
     try:
-        return registry.classifier(settings.model, classes, settings.image_size, weights, settings.dropout)
+        return registry.classifier(
+            settings.model, classes, settings.image_size, weights, settings.dropout, settings.levels
+        )
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -7,7 +7,7 @@ Multinomial logistic regression with an L2 penalty is convex, so L-BFGS (Liu & N
 about a hundred passes over the features, which takes seconds where stochastic descent takes epochs over the pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from corolla import hosts
 from corolla.mesh import compiler_options, copied, spread
 from corolla.metrics import confusion_matrix, macro_f1
 
-PENALTIES = (3e-3, 1e-3, 3e-4, 1e-4)
+PENALTIES = (3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 """Penalties tried, strongest first; each starts from the last one's solution."""
 
 HELD_OUT = 5
@@ -51,20 +51,28 @@ class Head:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean of each feature and one spread for all, folded into the head after solving.
+    """Mean of each feature and one spread for all of a level, folded into the head after solving: each float32[f].
 
-    They only help L-BFGS converge. One spread, because the features' relative sizes carry information that the penalty
-    should see: a spread for each feature cost 0.008 macro F1 on Oxford-102 photos.
+    One spread, because the features' relative sizes carry information that the penalty should see: a spread for each
+    feature cost 0.008 macro F1 on Oxford-102 photos. But levels count the same together: the penalty would silence one
+    whose numbers are small.
     """
 
     mean: NDArray[np.float32]
-    spread: float
+    spread: NDArray[np.float32]
 
     @classmethod
-    def of(cls, features: NDArray[np.float32]) -> "Scaling":
-        """The scaling of features[..., f]."""
+    def of(cls, features: NDArray[np.float32], widths: Sequence[int] = ()) -> "Scaling":
+        """The scaling of features[..., f]. widths: of the levels, which add up to f; none: all are one."""
         rows = features.reshape(-1, features.shape[-1])
-        return cls(rows.mean(axis=0), max(float(rows.std()), 1e-6))
+        widths = widths or (rows.shape[1],)
+        ends = np.cumsum(widths)
+        spreads = [float(rows[:, end - width : end].std()) for end, width in zip(ends, widths, strict=True)]
+        # a level's numbers, all together, are as large as the others'
+        sizes = [
+            spread * (width * len(widths) / ends[-1]) ** 0.5 for spread, width in zip(spreads, widths, strict=True)
+        ]
+        return cls(rows.mean(axis=0), np.repeat(np.maximum(sizes, 1e-6), widths).astype(np.float32))
 
 
 class Solution(NamedTuple):
@@ -82,12 +90,13 @@ class Rows(NamedTuple):
     weight: jax.Array
 
 
-def solve(mesh: Mesh, features: NDArray[np.float32], labels: NDArray, classes: int) -> Head:
+def solve(mesh: Mesh, features: NDArray[np.float32], labels: NDArray, classes: int, widths: Sequence[int] = ()) -> Head:
     """Choose the penalty on held-out records by macro F1, then fit the head on all.
 
-    features: float32[n, views, f]: every view of a record is a training row of its own. labels: int[n].
+    features: float32[n, views, f]: every view of a record is a training row of its own. labels: int[n]. widths: of the
+    levels that the features come from, if several.
     """
-    scaling = Scaling.of(features)
+    scaling = Scaling.of(features, widths)
     start, penalty = Solution(np.zeros((features.shape[-1] + 1) * classes), 0), PENALTIES[0]
     held = held_out(labels)
     if held.any():
@@ -122,14 +131,14 @@ def _choose(
 
 def _head(found: Solution, scaling: Scaling, classes: int, penalty: float) -> Head:
     weights = found.values.reshape(-1, classes).astype(np.float32)
-    kernel = weights[:-1] / np.float32(scaling.spread)
+    kernel = weights[:-1] / scaling.spread[:, None]
     return Head(kernel, weights[-1] - scaling.mean @ kernel, penalty, found.iterations)
 
 
 def _on_devices(mesh: Mesh, scaling: Scaling, features: NDArray, labels: NDArray) -> Rows:
     """Scale features[n, views, f] and split their rows over the devices; padding has weight 0."""
     views, width = features.shape[1:]
-    x = (features.reshape(-1, width) - scaling.mean) / np.float32(scaling.spread)
+    x = (features.reshape(-1, width) - scaling.mean) / scaling.spread
     y = np.repeat(labels, views).astype(np.int32)
     missing = -len(x) % mesh.size
     weight = np.pad(np.full(len(x), 1 / len(x), np.float32), (0, missing))

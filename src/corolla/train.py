@@ -31,6 +31,7 @@ from corolla.loop import Ahead, fine_tune
 from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
 from corolla.models import registry
+from corolla.models.levels import widths
 from corolla.network import build, distributed, feature_model, graph_of, learner_of
 from corolla.order import Lanes
 from corolla.probe import Head, solve
@@ -188,7 +189,7 @@ def _probe(job: Job, labels: NDArray[np.int32] | None, stopping: Callable[[], bo
     judged = features(job.val, "val", ("plain",))
     assert labels is not None  # the reader refused a training split without
     with job.journal.clock.section("probe"):
-        head = solve(job.mesh, learned, labels, job.learner.classes)
+        head = solve(job.mesh, learned, labels, job.learner.classes, widths(job.learner.model))
     job.learner.model.get_layer("head").set_weights([head.kernel, head.bias])
     state = job.put(_of_first(job.learner.initial_state()))
     line = _line(head, learned[:, 0], labels)

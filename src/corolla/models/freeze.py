@@ -23,7 +23,7 @@ class Block:
     layers: tuple[keras.Layer, ...]
 
 
-def _group(layer_name: str) -> str | None:
+def group(layer_name: str) -> str | None:
     """Name the block a layer belongs to, or None where its name tells nothing."""
     found = _NUMBERED.match(layer_name)
     return found.group(1) if found else None
@@ -39,7 +39,7 @@ def blocks(model: keras.Model) -> list[Block]:
     for layer in _opened(model):
         if layer.name == HEAD and layer in model.layers:
             continue
-        name = _group(layer.name) or layer.name.split("_")[0]
+        name = group(layer.name) or layer.name.split("_")[0]
         if grouped and grouped[-1][0] == name:
             grouped[-1][1].append(layer)
         else:
@@ -66,7 +66,7 @@ def _parts(layer: keras.Layer) -> list[keras.Layer]:
 def _made_of_blocks(layer: keras.Layer) -> bool:
     """Whether all weights of a layer lie in parts of it, several of them numbered blocks."""
     parts = _parts(layer)
-    numbered = {_group(part.name) for part in parts if part.weights} - {None}
+    numbered = {group(part.name) for part in parts if part.weights} - {None}
     return len(numbered) > 1 and len(layer.weights) == sum(len(part.weights) for part in parts)
 
 

@@ -227,16 +227,23 @@ def files(name: str, image_size: int) -> dict[str, str]:
 
 
 def classifier(
-    name: str, classes: int = 104, image_size: int | None = 224, weights: Weights = "imagenet", dropout: float = 0.2
+    name: str,
+    classes: int = 104,
+    image_size: int | None = 224,
+    weights: Weights = "imagenet",
+    dropout: float = 0.2,
+    levels: int = 1,
 ) -> keras.Model:
     """Build a classifier: images float[b, s, s, 3] in 0..255 -> logits float32[b, classes].
 
+    levels: how many feature maps the head sees (`levels.levelled`), as far as the backbone has so many.
     The last layer is a Dense named "head"; its output is float32 under any dtype policy, because the loss needs it.
     Raises what `backbone` raises.
     """
     from corolla.backend import keras
+    from corolla.models.levels import levelled
 
     features = backbone(name, image_size, weights)
-    x = keras.layers.Dropout(dropout, name="dropout")(features.output)
+    x = keras.layers.Dropout(dropout, name="dropout")(levelled(features, levels))
     logits = keras.layers.Dense(classes, dtype="float32", name="head")(x)
     return keras.Model(features.input, logits, name=features.name)
