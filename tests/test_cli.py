@@ -155,7 +155,7 @@ def test_unknown_names_and_ranges(invoke, flowers, tmp_path):
     for words, wanted in (
         (("--model", "efficientnet_lite9"), "No model is called 'efficientnet_lite9' (did you mean 'efficientnet_lite"),
         (("--model", "micro"), "micro has no trained weights: wish weights 'none' with it."),
-        (("--weights", "imagenet21k"), "weights must be 'imagenet', 'none' or a file, not 'imagenet21k'"),
+        (("--weights", "imagenet21k"), "weights must be 'imagenet', 'none', a file or a run folder, not 'imagenet21k'"),
         (("--epochs", "-1"), "--epochs is -1; it must lie between 0 and 10000"),
         (("--learning-rate", "nan"), "--learning-rate is nan; it must lie between 0 and 1e+12"),
         ((*MICRO, "--train-blocks", "99"), "blocks_trained must be 'all' or 0 to 5 for micro, not 99."),
