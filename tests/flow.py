@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 
 from corolla.backend import keras
-from corolla.config import Augmentation, TrainSettings
+from corolla.config import Augmentation, GrowSettings, TrainSettings
 from corolla.mesh import copied, make_mesh
 from corolla.optim import AdamW
 from corolla.order import Lanes
@@ -120,7 +120,7 @@ def write_flowers(data: Path, side: int = 32) -> Path:
     return data
 
 
-def options(settings: TrainSettings) -> list[str]:
+def options(settings: GrowSettings | TrainSettings) -> list[str]:
     """Return the settings as words of the command line."""
     changed = {
         field.name: getattr(settings, field.name)

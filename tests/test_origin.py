@@ -1,4 +1,4 @@
-"""A run that starts from another: its backbone to the bit, at any size, known again by its weights, not needed later."""
+"""A run that starts from another: its backbone to the bit, at any size, known by its weights, not needed later."""
 
 import dataclasses
 import shutil
