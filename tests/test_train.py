@@ -351,7 +351,7 @@ def test_weights_that_break_in_an_epochs_last_step_are_not_kept(flowers, tmp_pat
     folder = RunFolder(tmp_path / "run")
     assert folder.best().number == 0 and len(folder.metrics()) == 1 and not folder.finished()
     saved, _ = folder.newest_checkpoint()
-    assert saved and saved.number < STEPS
+    assert saved and saved.number < 4  # of the four steps of both splits
     assert evaluate(tmp_path / "run", flowers)[0].loss == pytest.approx(folder.metrics()[0]["val_loss"], rel=1e-5)
 
 
