@@ -1,7 +1,9 @@
 """What training tests share: a model that compiles in a second, photos that it can learn, whole runs, short calls."""
 
 import dataclasses
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import simplejpeg
 
 from corolla.backend import keras
-from corolla.config import Augmentation, TrainSettings
+from corolla.config import Augmentation, GrowSettings, TrainSettings
 from corolla.losses import Objective
 from corolla.mesh import copied, make_mesh
 from corolla.optim import AdamW
@@ -119,7 +121,7 @@ def write_flowers(data: Path, side: int = 32) -> Path:
     return data
 
 
-def options(settings: TrainSettings) -> list[str]:
+def options(settings: GrowSettings | TrainSettings) -> list[str]:
     """Return the settings as words of the command line."""
     changed = {
         field.name: getattr(settings, field.name)
@@ -149,6 +151,18 @@ class Recorder(Reporter):
 
     def epoch(self, line: dict[str, Any]) -> None:
         self.epochs.append(line)
+
+
+class Stopper(Recorder):
+    """Sends this process a signal after its first step, in either loop, as a preempted machine does."""
+
+    def progress(self, stage: str, done: int, total: int, **figures: float) -> None:
+        super().progress(stage, done, total, **figures)
+        if (
+            stage.startswith("epoch ")
+            and self.stages.count(stage) == len([s for s in self.stages if s[:6] == "epoch "]) == 1
+        ):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,20 +7,22 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from corolla import cli, presets
 from corolla.cli import main
+from corolla.config import GrowSettings
 from corolla.run import RunFolder
 from corolla.types import Example
-from flow import PROBE, flower, options, write_flowers
+from flow import PROBE, SETTINGS, flower, options, write_flowers
 from tiny import example, write_shard
 
 pytestmark = pytest.mark.xdist_group("runs")
 
-VERBS = ("sample", "fetch", "check", "train", "evaluate", "blend", "soup", "predict", "plan", "doctor")
+VERBS = ("sample", "fetch", "check", "train", "cross", "grow", "evaluate", "blend", "soup", "predict", "plan", "doctor")
 MICRO = options(PROBE)
 
 
@@ -183,7 +185,7 @@ def test_unknown_names_and_ranges(invoke, flowers, tmp_path):
     for words, wanted in (
         (("--model", "efficientnet_lite9"), "No model is called 'efficientnet_lite9' (did you mean 'efficientnet_lite"),
         (("--model", "micro"), "micro has no trained weights: wish weights 'none' with it."),
-        (("--weights", "imagenet21k"), "weights must be 'imagenet', 'none' or a file, not 'imagenet21k'"),
+        (("--weights", "imagenet21k"), "weights must be 'imagenet', 'none', a file or a run folder, not 'imagenet21k'"),
         (("--epochs", "-1"), "--epochs is -1; it must lie between 0 and 10000"),
         (("--learning-rate", "nan"), "--learning-rate is nan; it must lie between 0 and 1e+12"),
         ((*MICRO, "--train-blocks", "99"), "blocks_trained must be 'all' or 0 to 5 for micro, not 99."),
@@ -191,6 +193,30 @@ def test_unknown_names_and_ranges(invoke, flowers, tmp_path):
         code, printed, err = invoke("train", flowers, *out, *words)
         assert code == 2 and printed == "" and wanted in one_line(err)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("loop", ["jax", "keras"])
+def test_a_recipe_that_diverges(invoke, flowers, tmp_path, loop):
+    words = options(replace(SETTINGS, learning_rate=1e9, loop=loop))
+    code, out, err = invoke("train", flowers, "--out", tmp_path / "run", *words)
+    assert code == 1 and out == "" and "Traceback" not in err
+    assert re.fullmatch(
+        r"corolla: the loss became (nan|inf) in epoch \d: lower --learning-rate .*", err.splitlines()[-1]
+    )
+    assert invoke("evaluate", tmp_path / "run", "--data", flowers)[0] == 0
+
+
+def test_growing_prints_the_last_run(invoke, flowers, tmp_path):
+    runs, words = tmp_path / "runs", options(GrowSettings("micro", "none", batch_size=16))
+    code, out, err = invoke("grow", flowers, "--out", runs, "--sizes", 24, 32, "--epochs", 0, *words)
+    assert (code, out) == (0, f"{runs / 'size-32'}\n"), err
+    for changed, wanted in (
+        (("--sizes", 32, 24), "--sizes 32 24: sizes must ascend, each from the weights of a smaller one"),
+        (("--sizes", 24, 32, "--epochs", 1, 2, 3), "--epochs 1 2 3: give one number, or one for each of the 2 --sizes"),
+        (("--sizes", 28, 32), f"{runs} holds size-24, which is not among --sizes: choose another --out"),
+    ):
+        code, out, err = invoke("grow", flowers, "--out", runs, *words, *changed)
+        assert (code, out, one_line(err)) == (2, "", wanted)
 
 
 def test_places_that_cannot_be(invoke, flowers, probed, tmp_path):

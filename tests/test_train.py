@@ -21,6 +21,7 @@ from sklearn import metrics as sklearn
 from corolla import checkpoint, job, loop, run
 from corolla.backend import keras
 from corolla.errors import CorollaError, DataError, RunError, WishError
+from corolla.evaluate import evaluate
 from corolla.images import load_split
 from corolla.interrupt import InterruptedRunError
 from corolla.mesh import copied, make_mesh
@@ -36,6 +37,7 @@ from flow import (
     SETTINGS,
     SIZES,
     Recorder,
+    Stopper,
     assert_ended_at,
     assert_same_run,
     options,
@@ -128,18 +130,6 @@ def test_streaming_gives_the_same_run(flowers, finished, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------------- resume
-
-
-class Stopper(Recorder):
-    """Sends this process a signal after its first step, as a preempted machine does."""
-
-    def progress(self, stage: str, done: int, total: int, **figures: float) -> None:
-        super().progress(stage, done, total, **figures)
-        if (
-            stage.startswith("epoch ")
-            and self.stages.count(stage) == len([s for s in self.stages if s[:6] == "epoch "]) == 1
-        ):
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
@@ -348,6 +338,21 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_probe(flowers, tmp
     best = RunFolder(tmp_path / "run").best()
     assert all(np.isfinite(value).all() for value in best.arrays.values())
     assert not RunFolder(tmp_path / "run").finished()
+
+
+@pytest.mark.parametrize("kind", ["jax", "keras"])
+def test_weights_that_break_in_an_epochs_last_step_are_not_kept(flowers, tmp_path, monkeypatch, kind):
+    """The loss of a step is that of the weights before it. With --folds 1 the last epoch would be kept unseen."""
+    monkeypatch.setattr(job, "evaluate", lambda *_: np.full((SIZES["val"], 104), np.nan, np.float32))
+    wild = dataclasses.replace(SETTINGS, epochs=1, folds=1, loop=kind)
+    line = r"^the logits of the validation split became no numbers in epoch 1: lower --learning-rate \(now 0.001\); the"
+    with pytest.raises(RunError, match=line):
+        train(flowers, tmp_path / "run", wild)
+    folder = RunFolder(tmp_path / "run")
+    assert folder.best().number == 0 and len(folder.metrics()) == 1 and not folder.finished()
+    saved, _ = folder.newest_checkpoint()
+    assert saved and saved.number < 4  # of the four steps of both splits
+    assert evaluate(tmp_path / "run", flowers)[0].loss == pytest.approx(folder.metrics()[0]["val_loss"], rel=1e-5)
 
 
 def test_a_damaged_record_stops_the_run_before_it_begins(flowers, tmp_path):

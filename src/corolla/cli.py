@@ -19,7 +19,16 @@ import tyro
 from rich.console import Console
 
 import corolla
-from corolla.config import CROP_AND_FLIP, Augmentation, DoctorWish, HostsWish, OnBadRecord, PlanWish, TrainSettings
+from corolla.config import (
+    CROP_AND_FLIP,
+    Augmentation,
+    DoctorWish,
+    GrowSettings,
+    HostsWish,
+    OnBadRecord,
+    PlanWish,
+    TrainSettings,
+)
 from corolla.errors import CorollaError, WishError
 from corolla.storage import AnyPath, any_path
 from corolla.types import Preset, Tta
@@ -230,6 +239,47 @@ class Cross:
         else:
             print_scores(console, scores, table=False)
             print(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
+class Grow:
+    """Train at several image sizes in turn, small ones first: each a run that starts from the weights of the one
+    before. The same command resumes one that was stopped. The last run is the result."""
+
+    data: Positional[Anywhere]
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders, of which each size picks the nearest; also
+    gs://, s3://, hf://, https://."""
+    out: Anywhere
+    """Folder for the runs, one a size: size-192, size-224, ..."""
+    sizes: tuple[int, ...]
+    """Sides of the square images that the model sees [px], ascending."""
+    epochs: tuple[int, ...] = (5,)
+    """Passes over the training split at each size: one number for all, or one for each. With --minutes, which are
+    for the whole command, the time is divided by pixels x epochs."""
+    settings: Flat[GrowSettings] = field(default_factory=GrowSettings)
+    json: bool = False
+    """Print the scores of the last run as JSON."""
+    hosts: Flat[HostsWish] = field(default_factory=HostsWish)
+
+    def run(self) -> int:
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter, print_scores
+        from corolla.grow import grow
+        from corolla.hosts import connect, first
+
+        console, settings = _console(), self.settings.of_a_size()
+        with ConsoleReporter(console) as reporter:
+            connect(self.hosts, reporter)
+            keep(reporter)
+            scores, last = grow(self.data, self.out, settings, self.sizes, self.epochs, reporter)
+        if not first():
+            return 0
+        if self.json:
+            _emit(scores.to_json())
+        else:
+            print_scores(console, scores, table=False)
+            print(last)
         return 0
 
 
@@ -536,6 +586,7 @@ Command = (
     | Augment
     | Train
     | Cross
+    | Grow
     | Evaluate
     | Blend
     | Soup

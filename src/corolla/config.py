@@ -129,18 +129,40 @@ CROP_AND_FLIP = Augmentation(crop_area=0.5, flip=True)
 
 
 @dataclass(frozen=True)
-class _Training:
-    """How to train, but for the augmentation."""
+class _InTraining(Augmentation):
+    """The augmentation with the defaults of training."""
+
+    crop_area: float = CROP_AND_FLIP.crop_area
+    """Smallest part of the area that a random crop keeps; 1: no crops."""
+    flip: bool = CROP_AND_FLIP.flip
+    """Mirror half of the images."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What to train."""
 
     model: str = "efficientnet_lite0"
     """Backbone by name (`corolla models`), or hub:PRESET of KerasHub."""
     weights: str = "imagenet"
-    """Weights to start from: imagenet (a preset's own), none (random), or a file that Keras saved (.keras,
-    .weights.h5)."""
+    """Weights to start from: imagenet (a preset's own), none (random), a file that Keras saved (.keras, .weights.h5),
+    or the folder of a finished run of the same model, of any image size: its backbone; the head is solved anew."""
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """At which size, and for how long."""
+
     image_size: int = 224
     """Side of the square images that the model sees [px]; picks the nearest folder of the data."""
     epochs: int = 5
     """Passes over the training split after the probe; 0 is the probe alone."""
+
+
+@dataclass(frozen=True)
+class _Method:
+    """How to train, but for the augmentation."""
+
     minutes: float | None = None
     """Instead of --epochs: time for the whole command [minutes]; epochs are planned from the measured step."""
     max_epochs: int | None = None
@@ -200,13 +222,17 @@ class _Training:
 
 
 @dataclass(frozen=True)
-class TrainSettings(Augmentation, _Training):
-    """How to train. Two runs with equal settings, data and device kind give equal numbers."""
+class GrowSettings(_InTraining, _Method, _Model):
+    """How to train at each of several sizes: all but the sizes, and the epochs at each."""
 
-    crop_area: float = CROP_AND_FLIP.crop_area
-    """Smallest part of the area that a random crop keeps; 1: no crops."""
-    flip: bool = CROP_AND_FLIP.flip
-    """Mirror half of the images."""
+    def of_a_size(self) -> "TrainSettings":
+        """The same as settings of one run. Raises WishError for what makes no sense together."""
+        return TrainSettings(**dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class TrainSettings(_InTraining, _Method, _Extent, _Model):
+    """How to train. Two runs with equal settings, data and device kind give equal numbers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

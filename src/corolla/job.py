@@ -159,7 +159,8 @@ class Watch:
         if not self.begun:
             self.job.journal.reporter.note(f"first steps ({steps}) done {process_seconds():.1f} s after the start")
             self.begun = True
-        _refuse_nan(self.job, loss)
+        if not math.isfinite(loss):  # before it reaches a checkpoint
+            raise _diverged(self.job, f"the loss became {loss}")
         changed = self._keep_time()
         self._show(loss, macro_f1)
         return changed
@@ -209,23 +210,28 @@ class Watch:
         )
 
 
-def _refuse_nan(job: Job, loss: float) -> None:
-    """Stop at a loss that is no number, before it reaches a checkpoint."""
-    if not math.isfinite(loss):
-        raise RunError(
-            f"the loss became {loss} in epoch {job.journal.position.epoch}: lower --learning-rate (now "
-            f"{job.settings.learning_rate:g}); the best weights so far are kept in {job.journal.folder.path / 'best'}"
-        ).of_all()
+def _diverged(job: Job, what: str) -> RunError:
+    """The error, which all processes raise, of a training that has left the numbers."""
+    return RunError(
+        f"{what} in epoch {job.journal.position.epoch}: lower --learning-rate (now "
+        f"{job.settings.learning_rate:g}); the best weights so far are kept in {job.journal.folder.path / 'best'}"
+    ).of_all()
 
 
 # --------------------------------------------------------------------------------------------- the end of an epoch
 
 
 def close_epoch(job: Job, pace: Pace, state: State, sums: Sums) -> dict[str, Any]:
-    """Evaluate, keep the weights if best, write the line (which is returned) and a checkpoint; go to the next epoch."""
+    """Evaluate, keep the weights if best, write the line (which is returned) and a checkpoint; go to the next epoch.
+
+    Raises RunError where the weights give no numbers: a step's loss is that of the weights before it, so the damage of
+    an epoch's last step shows here first.
+    """
     begin, position = time.perf_counter(), job.journal.position
-    line = _line(job, sums)
-    job.journal.close_epoch(state, position.epoch, line, evaluate(job, state))
+    line, logits = _line(job, sums), evaluate(job, state)
+    if not np.isfinite(logits).all():
+        raise _diverged(job, "the logits of the validation split became no numbers")
+    job.journal.close_epoch(state, position.epoch, line, logits)
     position.epoch, position.step = position.epoch + 1, 0
     job.journal.save(state, job.no_sums(), min(job.steps_before(), position.total_steps))
     pace.closing_seconds = hosts.agreed(time.perf_counter() - begin)

@@ -19,7 +19,7 @@ from corolla.order import Lanes
 from corolla.records.shards import find_split
 from corolla.reporter import Reporter
 from corolla.resident import Feed, fits, make_feed
-from corolla.run import RunFolder, hashes
+from corolla.run import RunFolder, count_learned
 from corolla.share import load_share
 from corolla.start import refuse_differences
 from corolla.storage import AnyPath
@@ -78,7 +78,7 @@ def warn_of_learned(learned: NDArray[np.uint64], ids: list[str], reporter: Repor
 
     learned: as `RunFolder.learned` gives it.
     """
-    known = int(np.isin(hashes(ids), learned).sum())
+    known = count_learned(learned, ids)
     if known:
         reporter.warn(f"the run has learned from {known:,} of these {len(ids):,} records: it scores better on them")
     return known

@@ -1,12 +1,12 @@
 """The run folder: everything that a run leaves behind, and the only place where commands meet.
 
 Takes: a path. Gives: `RunFolder`, which reads and writes
-    config.json        the settings of the run, and a fingerprint of its data
+    config.json        the settings of the run, and a fingerprint of its data and of the run that it starts from
     environment.json   versions and devices
     labels.json        the label names, in label order
     graph.json         where the model is of plain layers: what it computes, for `identify`
     preset/            where the model is KerasHub's: its description, by which it is built again without the network
-    learned.npz        which records it learns from, as hashes of their ids
+    learned.npz        which records it learns from, itself or by the run that it starts from, as hashes of their ids
     metrics.jsonl      one line an epoch (epoch 0 is the probe)
     scores.json        the scores of the best epoch on the validation split; written last: its presence means finished
     predictions.npz    ids, labels and probabilities behind scores.json; predictions-probe.npz: those of the probe
@@ -19,7 +19,7 @@ import io
 import json
 import platform
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,8 +43,14 @@ KEPT = 2
 
 PRESET, GRAPH, LEARNED = "preset", "graph.json", "learned.npz"
 
+WEIGHTS = "weights"
+"""Beside the splits in the fingerprint: a digest of another run's weights, where a run starts from them."""
+
 FOLD = "fold-"
 """A cross-validation holds a run folder for each fold: fold-0, fold-1, ..."""
+
+SIZE = "size-"
+"""A grown run holds a run folder for each image size: size-192, size-224, ..."""
 
 PACKAGES = ("corolla", "jax", "jaxlib", "keras", "numpy", "scipy", "simplejpeg", "google-crc32c", "protobuf")
 
@@ -80,13 +86,14 @@ class RunFolder:
         names: list[str],
         preset: dict[str, str] | None = None,
         graph: Graph | None = None,
-        learned: list[str] | None = None,
+        learned: NDArray[np.uint64] | None = None,
     ) -> None:
         """Write what the run is, or check that it is the same run as the one that stands here.
 
-        preset: the files of `models.registry.files`, by name; graph: of the model, where it has one; learned: ids of
-        the records that it learns from.
-        Raises WishError where the folder holds something else, or a run with other settings or other data.
+        data: a `fingerprint` for each split, and `WEIGHTS` where it starts from another run's. preset: the files of
+        `models.registry.files`, by name; graph: of the model, where it has one; learned: `hashes` of the ids of the
+        records that it learns from.
+        Raises WishError where the folder holds something else, or a run with other settings, data or first weights.
         """
         if self.exists():
             self._refuse_another(settings, data)
@@ -99,7 +106,7 @@ class RunFolder:
         if graph is not None:
             write_file(self.path / GRAPH, json.dumps(graph.to_json(), separators=(",", ":")).encode())
         write_json(self.path / "environment.json", environment)
-        self.write_learned(hashes(learned or []))
+        self.write_learned(hashes([]) if learned is None else learned)
         write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
 
     def begin_like(self, other: "RunFolder") -> None:
@@ -123,10 +130,16 @@ class RunFolder:
         return any(p.name not in ours and not p.name.startswith(checkpoint.TEMPORARY) for p in self.path.iterdir())
 
     def _refuse_another(self, settings: TrainSettings, data: dict[str, Any]) -> None:
-        changed = config.differences(self.settings(), settings)
+        known, before = self._config()["data"], self.settings()
+        if known.get(WEIGHTS) and known.get(WEIGHTS) == data.get(WEIGHTS):  # wherever that run lies now
+            settings = replace(settings, weights=before.weights)
+        changed = config.differences(before, settings)
         if changed:
             raise WishError(f"{self.path} holds a run with other settings ({'; '.join(changed)}): choose another --out")
-        if self._config()["data"] != data:
+        if known.get(WEIGHTS) != data.get(WEIGHTS):
+            line = f"{self.path} holds a run that began with other weights than those of {settings.weights}"
+            raise WishError(f"{line}: choose another --out, or the run it began with")
+        if known != data:
             raise WishError(f"{self.path} holds a run on other data: choose another --out, or the data it began with")
 
     def exists(self) -> bool:
@@ -247,6 +260,11 @@ def hashes(ids: list[str]) -> NDArray[np.uint64]:
     """The first 8 bytes of each id's SHA-256, uint64[n], those of no name left out: 100 kB for 12,753 records."""
     found = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in ids if name)
     return np.frombuffer(found, "<u8").astype(np.uint64)
+
+
+def count_learned(learned: NDArray[np.uint64], ids: list[str]) -> int:
+    """How many of the records named by `ids` are among those that a run has learned from."""
+    return int(np.isin(hashes(ids), learned).sum())
 
 
 def runs_of(path: AnyPath) -> list[RunFolder]:

@@ -32,13 +32,14 @@ from corolla.mesh import describe, mesh_for
 from corolla.metrics import Scores
 from corolla.models import registry
 from corolla.models.levels import widths
-from corolla.network import build, distributed, feature_model, graph_of, learner_of
+from corolla.network import distributed, feature_model, graph_of, learner_of
 from corolla.order import Lanes
+from corolla.origin import Origin, build_from, origin_of
 from corolla.probe import Head, solve
 from corolla.records.shards import find_split
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
-from corolla.run import RunFolder, environment, fingerprint
+from corolla.run import WEIGHTS, RunFolder, environment, fingerprint, hashes
 from corolla.share import digests, load_share
 from corolla.start import refuse_differences
 from corolla.step import State
@@ -91,13 +92,18 @@ def _train(
     clock = Clock()
     refuse_differences(asdict(settings), data, ("train", "val"), settings.image_size)
     keras.utils.set_random_seed(settings.seed)
-    model, settings = hosts.together(lambda: build(settings, classes.COUNT, mesh))
+    origin = origin_of(settings)
+    model, settings = hosts.together(lambda: build_from(origin, settings, classes.COUNT, mesh))
     with clock.section("input"):
         photos = {name: _read(data, name, settings, mesh, reporter) for name in ("train", "val")}
         _warn_of_both(photos, reporter)
         photos = refolded(photos, settings.folds, settings.fold)
         prints = {name: fingerprint(one, digests(one, mesh, settings.batch_size)) for name, one in photos.items()}
-    learned = photos["train"].ids
+    learned = hashes(photos["train"].ids)
+    if origin:
+        prints[WEIGHTS] = origin.fingerprint()
+        learned = np.union1d(learned, origin.learned)
+        _warn_of_seen(origin, photos["val"].ids, settings, reporter)
     scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh, model, learned))
     if scores:
         reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
@@ -127,12 +133,27 @@ def _warn_of_both(photos: dict[str, Photos], reporter: Reporter) -> None:
         reporter.warn(f"{of} stand in train too, by their ids: scores will be too good; `corolla check` names them")
 
 
+def _warn_of_seen(origin: Origin, judges: list[str], settings: TrainSettings, reporter: Reporter) -> None:
+    """Tell of records that judge, though the first weights have learned from them."""
+    seen = origin.has_seen(judges)
+    if seen and settings.folds != ALL:  # else it was told that scores measure nothing
+        of = f"{seen:,} of the {len(judges):,} records that judge"
+        reporter.warn(
+            f"{origin.path}, whose weights this run starts from, has learned from {of}: scores will be too good"
+        )
+
+
 def _begin(
-    folder: RunFolder, settings: TrainSettings, prints: dict[str, Any], mesh: Mesh, model: keras.Model, ids: list[str]
+    folder: RunFolder,
+    settings: TrainSettings,
+    prints: dict[str, Any],
+    mesh: Mesh,
+    model: keras.Model,
+    learned: NDArray[np.uint64],
 ) -> dict[str, Any] | None:
     """Begin the run folder, or find the same run in it; return the scores of one that is finished."""
     preset = {} if folder.exists() else registry.files(settings.model, settings.image_size)
-    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset, graph_of(model), ids)
+    folder.begin(settings, prints, environment(describe(mesh)), list(classes.NAMES), preset, graph_of(model), learned)
     return folder.scores() if folder.finished() else None
 
 

@@ -49,7 +49,7 @@ def test_an_unknown_name_gets_the_nearest(name, message):
     [
         (
             {"weights": "imagnet"},
-            "weights must be 'imagenet', 'none' or a file, not 'imagnet' (did you mean 'imagenet'?).",
+            "weights must be 'imagenet', 'none', a file or a run folder, not 'imagnet' (did you mean 'imagenet'?).",
         ),
         ({}, "micro has no trained weights: wish weights 'none' with it."),
         ({"weights": "none", "image_size": 7}, "image_size must be at least 8 px, not 7."),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Weights = str
 """imagenet (a preset's own weights where the model is KerasHub's), none, or the path of a file that Keras has saved:
 .keras, .weights.h5 or .h5."""
-_WORDS = ("imagenet", "none")
+WORDS = ("imagenet", "none")
 DEFAULT = "efficientnet_lite0"
 HUB = "hub:"
 """Before a preset of KerasHub: its name, or what else KerasHub finds it by."""
@@ -153,10 +153,9 @@ def keras_folder() -> Path:
 
 def _check(name: str, image_size: int | None, weights: str) -> None:
     """Raise WishError for an unknown name and for what makes no sense with it."""
-    if weights not in _WORDS and not Path(weights).is_file():
-        raise WishError(
-            f"weights must be 'imagenet', 'none' or a file, not {weights!r}{nearest(weights, list(_WORDS))}."
-        )
+    if weights not in WORDS and not Path(weights).is_file():
+        close = nearest(weights, list(WORDS))
+        raise WishError(f"weights must be 'imagenet', 'none', a file or a run folder, not {weights!r}{close}.")
     if not name.startswith(HUB) and weights == "imagenet" and not entry(name).pretrained:
         raise WishError(f"{name} has no trained weights: wish weights 'none' with it.")
     if image_size is not None and image_size < 8:
@@ -176,8 +175,8 @@ def backbone(name: str, image_size: int | None = None, weights: Weights = "image
 
     overwritten = weights != "none" and not name.startswith(HUB)  # KerasHub keeps what a preset's weights do not hold
     with blank() if overwritten else nullcontext():
-        model = fast_on_cpu(stock_backbone(name, image_size, weights if weights in _WORDS else "none"))
-    if weights not in _WORDS:
+        model = fast_on_cpu(stock_backbone(name, image_size, weights if weights in WORDS else "none"))
+    if weights not in WORDS:
         _load(model, Path(weights))
     return model
 
