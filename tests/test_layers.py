@@ -23,7 +23,7 @@ LAYERS = (
     "topology",
     "step run",
     "ensemble open_set shipped",
-    "resident inference network dataset share start",
+    "resident inference network dataset share soft start",
     "programs",
     "trial",
     "journal judge console trust",
