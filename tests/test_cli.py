@@ -18,7 +18,20 @@ from tiny import example, write_shard
 
 pytestmark = pytest.mark.xdist_group("runs")
 
-VERBS = ("sample", "fetch", "check", "train", "evaluate", "blend", "soup", "predict", "plan", "doctor")
+VERBS = (
+    "sample",
+    "fetch",
+    "check",
+    "train",
+    "evaluate",
+    "blend",
+    "soup",
+    "predict",
+    "distill",
+    "pseudo",
+    "plan",
+    "doctor",
+)
 MICRO = options(PROBE)
 
 

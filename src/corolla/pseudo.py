@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from corolla.config import refuse_outside
 from corolla.errors import DataError, WishError
-from corolla.judge import frame_of, warn_of_learned
+from corolla.judge import frame_of
 from corolla.panel import hear, refuse_folder, refuse_mixed
 from corolla.records.shards import Found, find_split, read_split
 from corolla.reporter import SILENT, Reporter
-from corolla.run import Predictions, RunFolder, runs_of
+from corolla.run import Predictions, RunFolder, hashes, runs_of
 from corolla.storage import AnyPath
 from corolla.types import OnBadRecord, Tta
 
@@ -76,7 +76,7 @@ def pseudo(
     counts = _counts(data, frame.image_size, frame.classes, on_bad_record, reporter)
     heard = hear([[str(folder.path)] for folder in folders], data, split, tta, on_bad_record, reporter)
     ids = heard.first.ids
-    warn_of_learned(np.concatenate([folder.learned() for folder in folders]), ids, reporter)
+    _warn_of_learned(folders, ids, split, reporter)
     labels, found = select(heard.stack, counts, confidence, quota)
     rows = np.flatnonzero(labels >= 0)
     if not len(rows):
@@ -120,6 +120,14 @@ def _folders(runs: Sequence[AnyPath], out: AnyPath) -> list[RunFolder]:
     refuse_folder(out, "pseudo.npz")
     refuse_mixed(runs)
     return folders
+
+
+def _warn_of_learned(folders: list[RunFolder], ids: list[str], split: str, reporter: Reporter) -> None:
+    known = np.isin(hashes(ids), np.concatenate([folder.learned() for folder in folders])).sum()
+    if known:
+        reporter.warn(
+            f"runs have learned from {known:,} of the {len(ids):,} photos of {split}: they repeat those labels"
+        )
 
 
 def _counts(
