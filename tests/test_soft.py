@@ -16,7 +16,7 @@ from corolla.cross import cross
 from corolla.errors import CorollaError, DataError, RunError, WishError
 from corolla.losses import soft_targets
 from corolla.mesh import make_mesh
-from corolla.network import build
+from corolla.network import build, learner_of
 from corolla.order import Lanes, epoch_order
 from corolla.resident import ResidentFeed, StreamFeed
 from corolla.run import Predictions, RunFolder, fingerprint, hashes
@@ -346,9 +346,10 @@ def test_a_model_learns_from_soft_labels_alone():
     sure = 0.8 * np.eye(CLASSES, dtype=np.float32)[data.labels] + 0.2 / CLASSES
     given, known = soft.with_targets(noise, Predictions(data.ids, noise.labels, sure), 1.0, "f.npz")
     assert known == 40
-    settings = dataclasses.replace(SETTINGS, batch_size=8, train_blocks=-1, batch_norm="batch", dropout=0.0)
-    model, _ = build(settings, CLASSES, MESH)
-    learner = small_learner(model=model, image_size=32, label_smoothing=0.0, total_steps=100)
+    changes = {"batch_size": 8, "train_blocks": -1, "batch_norm": "batch", "dropout": 0.0, "label_smoothing": 0.0}
+    model, settings = build(dataclasses.replace(SETTINGS, learning_rate=0.01, **changes), CLASSES, MESH)
+    learner = learner_of(settings, model, given.labels)
+    learner.optimizer.total_steps.assign(100)
     feed, program = ResidentFeed(MESH, Lanes(40, 8), given), train_steps(learner, MESH)
     state, loss = start(learner)[0], []
     for epoch in range(20):
