@@ -36,6 +36,13 @@ def photos(n: int, side: int = SIDE, seed: int = 0) -> Photos:
     return Photos("train", images.astype(np.uint8), labels, [f"photo{i}" for i in range(n)])
 
 
+def softened(data: Photos, seed: int = 0) -> Photos:
+    """Return the photos with targets: half of it the label, half of it any probabilities."""
+    told = np.random.default_rng(seed).dirichlet(np.ones(CLASSES), len(data))
+    targets = 0.5 * np.eye(CLASSES)[data.labels] + 0.5 * told
+    return dataclasses.replace(data, targets=targets.astype(np.float32))
+
+
 def small_model(dropout: float = 0.0) -> keras.Model:
     """Build convolution, batch normalisation, head: float[b, SIDE, SIDE, 3] -> logits[b, CLASSES]."""
     keras.utils.set_random_seed(0)

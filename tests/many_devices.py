@@ -21,7 +21,7 @@ from corolla.order import Lanes, epoch_order
 from corolla.probe import solve
 from corolla.resident import ResidentFeed, make_feed
 from corolla.step import Learner, empty_sums, train_steps
-from flow import CLASSES, lanes_of, photos, small_learner, start
+from flow import CLASSES, lanes_of, photos, small_learner, softened, start
 
 Mesh = jax.sharding.Mesh
 
@@ -30,9 +30,10 @@ def flat(leaves: list[jax.Array]) -> list[float]:
     return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves]).tolist()
 
 
-def trained(learner: Learner, mesh: Mesh, batch_size: int) -> tuple[Any, Any]:
-    """State and sums after three steps; the last of them is padded."""
+def trained(learner: Learner, mesh: Mesh, batch_size: int, soft: bool) -> tuple[Any, Any]:
+    """State and sums after three steps; the last of them is padded. soft: from targets in the place of labels."""
     data = photos(3 * batch_size - 1)
+    data = softened(data) if soft else data
     feed = ResidentFeed(mesh, lanes_of(data, batch_size), data)
     feed.start(epoch_order(feed.lanes, seed=0, epoch=1))
     return train_steps(learner, mesh)(*start(learner, mesh), *feed.take(0, 3))
@@ -77,6 +78,7 @@ def main() -> None:
         "batch statistics, 8 a batch": ("batch", 8, CROP_AND_FLIP),
         "frozen statistics, 6 a batch": ("frozen", 6, CROP_AND_FLIP),
         "mixed images, 6 a batch": ("frozen", 6, mixed),
+        "soft labels, mixed images, 6 a batch": ("frozen", 6, mixed),
     }
     told: dict[str, Any] = {name: {} for name in (*kinds, "sums", "outputs", "head")}
     for count in (1, 2, 4, 8):
@@ -84,7 +86,7 @@ def main() -> None:
         for name, (batch_norm, batch_size, how) in kinds.items():
             learner = small_learner(batch_norm, dropout=0.3, augmentation=how)
             told[name]["start"] = flat(learner.initial_state().trainable)
-            state, sums = trained(learner, mesh, batch_size)
+            state, sums = trained(learner, mesh, batch_size, name.startswith("soft"))
             told[name][count] = flat([*state.trainable, *state.non_trainable[:2]])[: len(told[name]["start"])]
             told["sums"][count] = flat(list(sums))
         told["outputs"][count] = outputs(small_learner(), mesh)

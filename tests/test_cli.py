@@ -22,7 +22,22 @@ from tiny import example, write_shard
 
 pytestmark = pytest.mark.xdist_group("runs")
 
-VERBS = ("sample", "fetch", "check", "train", "cross", "grow", "evaluate", "blend", "soup", "predict", "plan", "doctor")
+VERBS = (
+    "sample",
+    "fetch",
+    "check",
+    "train",
+    "cross",
+    "grow",
+    "evaluate",
+    "blend",
+    "soup",
+    "predict",
+    "distill",
+    "pseudo",
+    "plan",
+    "doctor",
+)
 MICRO = options(PROBE)
 
 
@@ -377,3 +392,14 @@ def test_a_thread_that_still_compiles_does_not_hold_up_the_end():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr) == (75, "corolla: stopped\n")
+
+
+def test_distill_and_pseudo_print_a_line_and_the_path(invoke, flowers, finished, probed, tmp_path):
+    code, out, err = invoke("distill", finished, probed, "--data", flowers, "--out", tmp_path / "t.npz")
+    assert (code, out) == (0, f"{tmp_path / 't.npz'}\n")
+    assert "56 photos; 26 told by runs that have not learned from them, the likeliest label right for " in err
+    words = ("--data", flowers, "--out", tmp_path / "p.npz", "--confidence", "0", "--quota", "9", "--json")
+    code, out, _ = invoke("pseudo", finished, probed, *words)
+    assert code == 0 and json.loads(out)["labelled"] > 0 and json.loads(out)["path"] == str(tmp_path / "p.npz")
+    code, out, err = invoke("pseudo", probed, *words)
+    assert code == 2 and one_line(err).startswith("pseudo needs at least two runs")

@@ -265,7 +265,13 @@ def many() -> dict:
 
 
 @pytest.mark.parametrize(
-    "kind", ["batch statistics, 8 a batch", "frozen statistics, 6 a batch", "mixed images, 6 a batch"]
+    "kind",
+    [
+        "batch statistics, 8 a batch",
+        "frozen statistics, 6 a batch",
+        "mixed images, 6 a batch",
+        "soft labels, mixed images, 6 a batch",
+    ],
 )
 def test_any_number_of_devices_gives_the_same_weights(many, kind):
     """6 a batch leaves some of 4 and 8 devices without work; 8 a batch shares batch statistics over all of them."""

@@ -435,6 +435,85 @@ class Soup:
 
 
 @dataclass(frozen=True)
+class Distill:
+    """Write what runs say of every labelled photo, as soft labels for `corolla train --soft-labels`: each photo is told
+    by those runs that have not learned from it, such as the folds of a cross-validation."""
+
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
+    """Run folders, or folders of `corolla cross`, which stand for their runs."""
+    data: Anywhere
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders."""
+    out: Anywhere = Path("teacher.npz")
+    """File to write."""
+    temperature: float = 1.0
+    """Above 1 the probabilities become more even, below 1 less."""
+    tta: Tta = "none"
+    """Views of a photo that are averaged; as of `corolla predict`."""
+    on_bad_record: OnBadRecord = "fail"
+    """What a damaged record does: stop (fail), or be left out and counted (skip)."""
+    json: bool = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter
+        from corolla.distill import distill
+
+        console = _console()
+        with ConsoleReporter(console) as reporter:
+            keep(reporter)
+            how = (self.tta, self.temperature, self.on_bad_record)
+            made = distill(self.runs, self.data, self.out, *how, reporter)
+        if self.json:
+            _emit(made.to_json())
+            return 0
+        console.print(str(made), highlight=False, markup=False, soft_wrap=True)
+        print(made.path)
+        return 0
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """Label photos that have no label, where several runs agree and are sure, for `corolla train --pseudo`."""
+
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
+    """Two run folders or more, or folders of `corolla cross`, which stand for their runs."""
+    data: Anywhere
+    """Folder with the split, and with train/."""
+    out: Anywhere = Path("pseudo.npz")
+    """File to write."""
+    split: Literal["train", "val", "test"] = "test"
+    """Which split; `corolla train --pseudo` takes photos of test."""
+    confidence: float = 0.95
+    """Least mean probability of a label."""
+    quota: float = 1.0
+    """Most photos of a class, as a multiple of what its share in train would have of the split; the surest first."""
+    tta: Tta = "none"
+    """Views of a photo that are averaged; as of `corolla predict`."""
+    on_bad_record: OnBadRecord = "fail"
+    """What a damaged record does: stop (fail), or be left out and counted (skip)."""
+    json: bool = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter
+        from corolla.pseudo import pseudo
+
+        console = _console()
+        with ConsoleReporter(console) as reporter:
+            keep(reporter)
+            how = (self.split, self.confidence, self.quota, self.tta, self.on_bad_record)
+            found = pseudo(self.runs, self.data, self.out, *how, reporter)
+        if self.json:
+            _emit({"path": str(self.out), **found.to_json()})
+            return 0
+        console.print(str(found), highlight=False, markup=False, soft_wrap=True)
+        print(self.out)
+        return 0
+
+
+@dataclass(frozen=True)
 class Identify:
     """Name the flowers in photos, by the model that ships with Corolla or by a run. The first answer comes within a
     second."""
@@ -591,6 +670,8 @@ Command = (
     | Blend
     | Soup
     | Predict
+    | Distill
+    | Pseudo
     | Identify
     | Models
     | Plan

@@ -30,6 +30,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("balanced_sampling", 0, 1),
     ("focal", 0, 10),
     ("label_smoothing", 0, 0.9),
+    ("soft_share", 0, 1),
     ("ema", 0, 0.999999),
     ("crop_area", 0.05, 1),
     ("rotate", 0, 30),
@@ -76,8 +77,14 @@ def _refuse_values(settings: Any) -> None:
         _refuse_kind(field, getattr(settings, field.name))
     for name, low, high in _RANGES:
         value = getattr(settings, name, None)
-        if value is not None and not low <= value <= high:
-            raise WishError(f"{_option(name)} is {value}; it must lie between {low:g} and {high:g}")
+        if value is not None:
+            refuse_outside(name, value, low, high)
+
+
+def refuse_outside(name: str, value: float, low: float, high: float) -> None:
+    """Raise WishError where the value of an option does not lie between two numbers."""
+    if not low <= value <= high:
+        raise WishError(f"{_option(name)} is {value}; it must lie between {low:g} and {high:g}")
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,13 @@ class _Method:
     """Exponent by which records that are known already count less (Lin et al., 2017); 0: all the same."""
     label_smoothing: float = 0.1
     """Share of each target spread over all classes."""
+    soft_labels: str | None = None
+    """A predictions.npz of a run or of `corolla cross`, or a file of `corolla distill`: records that it names learn
+    from its probabilities too (distillation)."""
+    soft_share: float = 0.5
+    """Share of those probabilities in a record's target; the rest is its label."""
+    pseudo: str | None = None
+    """A file of `corolla pseudo`: the photos of test that it names teach too, with its labels."""
     ema: float = 0.999
     """Highest momentum of the moving average of the weights, which is what gets scored; 0 turns it off."""
     levels: int = 4

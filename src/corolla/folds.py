@@ -21,7 +21,7 @@ ALL = 1
 def refolded(photos: dict[str, Photos], folds: int, fold: int) -> dict[str, Photos]:
     """{"train", "val"} of one fold. folds: 0 leaves the splits as they are, `ALL` lets both teach.
 
-    Raises DataError where an id stands in both splits.
+    Raises DataError where an id stands in both splits, or where their images are not of one size.
     """
     if not folds:
         return photos
@@ -29,7 +29,7 @@ def refolded(photos: dict[str, Photos], folds: int, fold: int) -> dict[str, Phot
     twice = sorted(set(train.ids) & set(val.ids) - {""})
     if twice:
         raise DataError(f"id {twice[0]!r} stands in train and in val: folds of both would teach what they judge")
-    whole = _joined(train, val)
+    whole = joined(train, val)
     if folds == ALL:
         return {"train": whole, "val": val}
     assert whole.labels is not None
@@ -45,14 +45,22 @@ def places(ids: list[str], labels: NDArray, folds: int) -> NDArray[np.int64]:
     return found
 
 
-def _joined(train: Photos, val: Photos) -> Photos:
-    assert train.labels is not None and val.labels is not None
+def joined(train: Photos, more: Photos) -> Photos:
+    """Labelled records and more of them, as one split that teaches. Their targets, if any, are not taken along.
+
+    Raises DataError where the images are not of one size.
+    """
+    assert train.labels is not None and more.labels is not None
+    if train.images.shape[1:] != more.images.shape[1:]:
+        (height, width), other = train.images.shape[1:3], more.images.shape[1:3]
+        found = f"{width}x{height} px, of {more.split} {other[1]}x{other[0]} px"
+        raise DataError(f"images of train are {found}: resize them to one size")
     return Photos(
         "train",
-        np.concatenate([train.images, val.images]),
-        np.concatenate([train.labels, val.labels]),
-        [*train.ids, *val.ids],
-        [*train.bad, *val.bad],
+        np.concatenate([train.images, more.images]),
+        np.concatenate([train.labels, more.labels]),
+        [*train.ids, *more.ids],
+        [*train.bad, *more.bad],
     )
 
 

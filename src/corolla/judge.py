@@ -23,7 +23,7 @@ from corolla.run import RunFolder, count_learned
 from corolla.share import load_share
 from corolla.start import refuse_differences
 from corolla.storage import AnyPath
-from corolla.types import BadRecord, OnBadRecord, Tta
+from corolla.types import BadRecord, OnBadRecord, Photos, Tta
 
 VIEWS: dict[Tta, tuple[View, ...]] = {
     "none": ("plain",),
@@ -60,12 +60,20 @@ def judge(
     wishes = {"run": run.name, "split": split, "tta": tta, "on_bad_record": on_bad_record}
     refuse_differences(wishes, data, (split,), frame.image_size)
     opened = open_split(data, split, frame, mesh, on_bad_record, labels, reporter)
+    found = probabilities_of(folder, frame, opened.feed, mesh, tta, reporter)
+    return Judged(opened.folder, opened.ids, opened.labels, found, opened.bad)
+
+
+def probabilities_of(
+    folder: RunFolder, frame: "Frame", feed: Feed, mesh: Mesh, tta: Tta, reporter: Reporter
+) -> NDArray[np.float32]:
+    """What a run's best weights say of photos: float32[n, classes]. Raises RunError (damaged weights)."""
     if len(VIEWS[tta]) > 1:
         reporter.note(f"--tta {tta}: {len(VIEWS[tta])} views a photo, each as long as one pass")
     model = trained(folder, mesh)
     predictor = make_predictor(model, mesh, frame.image_size)
-    logits = predictor(values_of(model), opened.feed, telling(folder, reporter), VIEWS[tta])
-    return Judged(opened.folder, opened.ids, opened.labels, softmax(logits).mean(axis=1), opened.bad)
+    logits = predictor(values_of(model), feed, telling(folder, reporter), VIEWS[tta])
+    return softmax(logits).mean(axis=1)
 
 
 def telling(folder: RunFolder, reporter: Reporter) -> Progress:
@@ -108,6 +116,14 @@ def open_split(
     data: AnyPath, split: str, frame: Frame, mesh: Mesh, on_bad_record: OnBadRecord, labels: bool, reporter: Reporter
 ) -> Opened:
     """Read a split and put it on the devices; over several hosts each reads its share. Raises DataError."""
+    folder, photos = read_photos(data, split, frame, mesh, on_bad_record, labels, reporter)
+    return Opened(folder, photos.ids, photos.labels, photos.bad, feed_of(photos, frame, mesh))
+
+
+def read_photos(
+    data: AnyPath, split: str, frame: Frame, mesh: Mesh, on_bad_record: OnBadRecord, labels: bool, reporter: Reporter
+) -> tuple[AnyPath, Photos]:
+    """Read a split: the folder that its shards lie in, and its photos. Raises DataError."""
     files = hosts.together(lambda: find_split(data, split, frame.image_size))
 
     def reading(done: int, total: int) -> None:
@@ -118,9 +134,13 @@ def open_split(
     photos = load_share(files, mesh, frame.batch_size, **options)
     for bad in photos.bad:
         reporter.warn(f"skipped {bad}")
+    return files.folder, photos
+
+
+def feed_of(photos: Photos, frame: Frame, mesh: Mesh) -> Feed:
+    """Photos on the devices, or streamed there."""
     fit = fits(mesh, photos.nbytes, "auto")
-    feed = make_feed(mesh, Lanes(len(photos), frame.batch_size), photos, fit.resident)
-    return Opened(files.folder, photos.ids, photos.labels, photos.bad, feed)
+    return make_feed(mesh, Lanes(len(photos), frame.batch_size), photos, fit.resident)
 
 
 def frame_of(folder: RunFolder) -> Frame:

@@ -15,8 +15,12 @@ Tensor = Any
 
 
 def soft_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
-    """Targets float32[b, classes] of labels int[b], of which `smoothing` is spread over all (Szegedy et al., 2016)."""
-    return (1 - smoothing) * ops.one_hot(labels, classes, dtype="float32") + smoothing / classes
+    """Targets float32[b, classes] of labels int[b], of which `smoothing` is spread over all (Szegedy et al., 2016).
+
+    labels: or targets already, float[b, classes], which are smoothed likewise.
+    """
+    sure = labels if len(labels.shape) == 2 else ops.one_hot(labels, classes, dtype="float32")
+    return (1 - smoothing) * sure + smoothing / classes
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from corolla import ensemble, hosts
 from corolla.checkpoint import write_file
 from corolla.errors import DataError, RunError, WishError
-from corolla.judge import Judged, judge
+from corolla.panel import hear, refuse_folder, refuse_mixed
 from corolla.reporter import SILENT, Reporter
 from corolla.run import RunFolder, runs_of
-from corolla.storage import AnyPath, any_path, refuse_unwritable
+from corolla.storage import AnyPath, any_path
 from corolla.types import OnBadRecord, Tta
 
 SAMPLE = "sample_submission.csv"
@@ -58,13 +58,8 @@ def predict(
     reporter = reporter if hosts.first() else SILENT
     plan = hosts.from_first(lambda: _plan(runs, out, blend, reporter))
 
-    def member(own: list[str]) -> list[Judged]:
-        return [judge(any_path(run), data, split, tta, on_bad_record, labels=False, reporter=reporter) for run in own]
-
-    judged = [member(own) for own in plan["runs"]]
-    first, ids = judged[0][0], judged[0][0].ids
-    _check_ids([one for own in judged for one in own])
-    stack = np.stack([np.mean([_in_order(one, ids) for one in own], axis=0) for own in judged])
+    heard = hear(plan["runs"], data, split, tta, on_bad_record, reporter)
+    first, ids, stack = heard.first, heard.first.ids, heard.stack
     probabilities, labels = _decided(stack, plan["blend"])
     sample = sample_submission(first.folder) if split == "test" else None
     if sample is not None:
@@ -77,8 +72,10 @@ def predict(
 
 def _plan(runs: Sequence[AnyPath], out: AnyPath, blend: AnyPath | None, reporter: Reporter) -> dict[str, Any]:
     """Refuse what makes no sense. Gives plain data: the runs of each member, and the blend of these members or None."""
-    _refuse_mixed(runs)
-    _refuse_folder(out)
+    if not runs:
+        raise WishError("predict needs at least one run folder")
+    refuse_mixed(runs)
+    refuse_folder(out, "submission.csv")
     if blend is None:
         return {"runs": [_paths(run) for run in runs], "blend": None}
     of_runs = ensemble.read(blend).of({RunFolder(run).predictions("predictions").digest(): str(run) for run in runs})
@@ -100,37 +97,6 @@ def _decided(stack: NDArray, blend: dict[str, Any] | None) -> tuple[NDArray, NDA
         return mean, mean.argmax(axis=1)
     made_of = ensemble.from_json(blend)
     return made_of.probabilities(stack), made_of.labels(stack)
-
-
-def _refuse_mixed(runs: Sequence[AnyPath]) -> None:
-    """All runs must know the same labels under the same numbers."""
-    if not runs:
-        raise WishError("predict needs at least one run folder")
-    names = [runs_of(run)[0].names() for run in runs]
-    for run, other in zip(runs, names, strict=True):
-        if other != names[0]:
-            raise WishError(f"{run} and {runs[0]} were trained with other label names: they cannot be averaged")
-
-
-def _refuse_folder(out: AnyPath) -> None:
-    """Before minutes of work: can the result be written at all?"""
-    refuse_unwritable(out)
-    if out.is_dir():
-        raise WishError(f"--out {out} is a folder: name a file, such as {out / 'submission.csv'}")
-
-
-def _check_ids(judged: list[Judged]) -> None:
-    for one in judged:
-        if "" in one.ids:
-            raise DataError(f"{one.folder}: record {one.ids.index('')} has no id, so it cannot be submitted")
-        if set(one.ids) != set(judged[0].ids):
-            odd = sorted(set(one.ids) ^ set(judged[0].ids))[0]
-            raise DataError(f"{one.folder} and {judged[0].folder} hold different records, such as id {odd}")
-
-
-def _in_order(judged: Judged, ids: list[str]) -> NDArray[np.float32]:
-    place = {name: i for i, name in enumerate(judged.ids)}
-    return judged.probabilities[[place[name] for name in ids]]
 
 
 def sample_submission(folder: AnyPath) -> AnyPath | None:

@@ -85,12 +85,18 @@ def place_images(mesh: Mesh, lanes: Lanes, photos: Photos) -> jax.Array:
     return jax.make_array_from_callback(shape, by_image(mesh), share)  # pyright: ignore
 
 
+def taught(photos: Photos) -> NDArray:
+    """What records teach: targets float32[n, classes] where a split has them, else labels int32[n], 0 without any."""
+    if photos.targets is not None:
+        return photos.targets
+    return np.zeros(len(photos), np.int32) if photos.labels is None else photos.labels
+
+
 def place(mesh: Mesh, lanes: Lanes, photos: Photos) -> Pixels:
-    """Put a whole split on the devices. Labels are 0 where the split has none."""
-    labels = np.zeros(lanes.n, np.int32) if photos.labels is None else photos.labels
+    """Put a whole split on the devices."""
     return Pixels(
         place_images(mesh, lanes, photos),
-        on_devices(mesh, lanes.place(labels)),
+        on_devices(mesh, lanes.place(taught(photos))),
         on_devices(mesh, lanes.weights()),
     )
 
@@ -136,7 +142,7 @@ class StreamFeed:
         self.mesh, self.lanes, self.photos, self.side = mesh, lanes, photos, photos.images.shape[1]
         self._more = int(mixes)  # the last step of a chunk is mixed with the first of the next one
         self.chunk_steps = chunk_steps(lanes, self.side, chunk_bytes)
-        self._weights = lanes.weights()
+        self._weights, self._taught = lanes.weights(), taught(photos)
         self._order: EpochOrder | None = None
         self._next: tuple[int, Future[tuple[Pixels, Steps]]] | None = None
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="corolla-stream")
@@ -167,10 +173,9 @@ class StreamFeed:
         picks = order.picks[:, wanted]
         records = np.arange(self.lanes.batch_size)[:, None] * self.lanes.steps + picks
         records = np.minimum(records, self.lanes.n - 1)  # padding repeats the last record
-        labels = self.photos.labels if self.photos.labels is not None else np.zeros(self.lanes.n, np.int32)
         pixels = Pixels(
             self._images(records),
-            on_devices(self.mesh, labels[records]),
+            on_devices(self.mesh, self._taught[records]),
             on_devices(self.mesh, np.take_along_axis(self._weights, picks, axis=1)),
         )
         here = np.broadcast_to(np.arange(len(wanted), dtype=np.int32), picks.shape)

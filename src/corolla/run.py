@@ -69,6 +69,22 @@ class Predictions(NamedTuple):
             digest.update(array.tobytes())
         return digest.hexdigest()
 
+    def write(self, path: AnyPath) -> None:
+        """Write it as a file that `read_predictions` reads, whole or not at all. Raises RunError."""
+        content = io.BytesIO()
+        probabilities = self.probabilities.astype(np.float32)
+        np.savez(content, ids=np.array(self.ids, np.str_), labels=self.labels, probabilities=probabilities)
+        write_file(path, content.getvalue())
+
+
+def read_predictions(path: AnyPath, way_out: str) -> Predictions:
+    """What `Predictions.write` wrote. Raises RunError, which ends with the way out."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return Predictions(stored["ids"].tolist(), stored["labels"], stored["probabilities"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError, TypeError) as error:
+        raise RunError(f"{path} is missing or damaged: {way_out}") from error
+
 
 class RunFolder:
     """One run, on a disk or in a store. Creating the object touches nothing."""
@@ -243,17 +259,11 @@ class RunFolder:
 
     def write_predictions(self, name: str, ids: list[str], labels: NDArray, probabilities: NDArray) -> None:
         """Keep what scores were computed from, as `NAME.npz`."""
-        content = io.BytesIO()
-        np.savez(content, ids=np.array(ids), labels=labels, probabilities=probabilities.astype(np.float32))
-        write_file(self.path / f"{name}.npz", content.getvalue())
+        Predictions(ids, labels, probabilities).write(self.path / f"{name}.npz")
 
     def predictions(self, name: str) -> Predictions:
         """What `write_predictions` wrote as `NAME.npz`. Raises RunError."""
-        try:
-            with (self.path / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return Predictions(stored["ids"].tolist(), stored["labels"], stored["probabilities"])
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise RunError(f"{self.path / name}.npz is missing or damaged: train again into another --out") from error
+        return read_predictions(self.path / f"{name}.npz", "train again into another --out")
 
 
 def hashes(ids: list[str]) -> NDArray[np.uint64]:
@@ -291,13 +301,14 @@ def default_path(data: AnyPath, settings: TrainSettings) -> Path:
 
 
 def fingerprint(photos: Photos, digests: NDArray[np.uint8]) -> dict[str, Any]:
-    """Tell one split from another: records, size, and a SHA-256 over ids, labels and each record's own digest.
+    """Tell one split from another: records, size, and a SHA-256 over ids, labels, targets and each record's own digest.
 
     digests: uint8[n, 32], of `share.digests`.
     """
     digest = hashlib.sha256("\n".join(photos.ids).encode())
-    if photos.labels is not None:
-        digest.update(photos.labels.tobytes())
+    for taught in (photos.labels, photos.targets):
+        if taught is not None:
+            digest.update(taught.tobytes())
     digest.update(digests.tobytes())
     return {
         "records": len(photos),

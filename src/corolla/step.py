@@ -47,7 +47,8 @@ class Sums(NamedTuple):
 class Pixels(NamedTuple):
     """Records on the devices, laid out in lanes (see `order.Lanes`), split over the devices by lane.
 
-    images: uint8[lanes, steps, h, w, 3]; labels: int32[lanes, steps]; weights: float32[lanes, steps], 0 is padding.
+    images: uint8[lanes, steps, h, w, 3]; labels: int32[lanes, steps], or targets float32[lanes, steps, classes] where a
+    split has them; weights: float32[lanes, steps], 0 is padding.
     """
 
     images: jax.Array
@@ -69,7 +70,8 @@ class Steps(NamedTuple):
 class Batch(NamedTuple):
     """One step's records: images uint8[b, h, w, 3], labels int32[b], weights float32[b], draws float32[b, DRAWS].
 
-    others: where images are mixed, the images uint8[b, h, w, 3] and labels int32[b] of what each is mixed with.
+    Where the split has targets, they are the labels: float32[b, classes].
+    others: where images are mixed, the images uint8[b, h, w, 3] and labels of what each is mixed with.
     """
 
     images: jax.Array

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from corolla import classes, hosts, imbalance, metrics
+from corolla import classes, hosts, imbalance, metrics, soft
 from corolla.backend import is_jax, keras
 from corolla.clock import Clock
 from corolla.config import TrainSettings
@@ -36,10 +36,10 @@ from corolla.network import distributed, feature_model, graph_of, learner_of
 from corolla.order import Lanes
 from corolla.origin import Origin, build_from, origin_of
 from corolla.probe import Head, solve
-from corolla.records.shards import find_split
+from corolla.records.shards import Labels, find_split
 from corolla.reporter import SILENT, Reporter
 from corolla.resident import Feed, fits, make_feed
-from corolla.run import WEIGHTS, RunFolder, environment, fingerprint, hashes
+from corolla.run import WEIGHTS, Predictions, RunFolder, environment, fingerprint, hashes
 from corolla.share import digests, load_share
 from corolla.start import refuse_differences
 from corolla.step import State
@@ -60,9 +60,9 @@ def train(
     Seeds Python's, NumPy's and Keras' global generators with `settings.seed`.
     Over several hosts (`hosts.connect` comes before) each reads its share of the records, and process 0 alone writes
     and reads the run folder.
-    Raises DataError (broken data), WishError (settings that make no sense, a folder that holds another run, or hosts
-    that started with other settings, data or code), RunError (no room; a loss that is no number) and
-    InterruptedRunError (a signal came; the state is saved).
+    Raises DataError (broken data), WishError (settings that make no sense, a folder that holds another run, files of
+    soft or pseudo-labels that do not belong to the data, or hosts that started with other settings, data or code),
+    RunError (no room; a loss that is no number) and InterruptedRunError (a signal came; the state is saved).
     """
     refuse_unwritable(out)
     if callbacks and settings.loop != "keras":
@@ -71,8 +71,9 @@ def train(
         raise WishError(
             f"--loop jax wants Keras on JAX, not on {keras.backend.backend()}: use --loop keras, or unset KERAS_BACKEND"
         )
-    if settings.folds and hosts.several():
-        raise WishError("--folds wants one host: each host reads only its share of the records")
+    for name, wished in (("folds", settings.folds), ("pseudo", settings.pseudo)):
+        if wished and hosts.several():
+            raise WishError(f"--{name} wants one host: each host reads only its share of the records")
     reporter = reporter if hosts.first() else SILENT
     if settings.folds == ALL:
         reporter.warn("--folds 1: the validation split teaches too, so the scores measure nothing")
@@ -91,13 +92,14 @@ def _train(
 ) -> Scores:
     clock = Clock()
     refuse_differences(asdict(settings), data, ("train", "val"), settings.image_size)
+    more = _Told(
+        *(soft.read(name, classes.COUNT) if name else None for name in (settings.soft_labels, settings.pseudo))
+    )
     keras.utils.set_random_seed(settings.seed)
     origin = origin_of(settings)
     model, settings = hosts.together(lambda: build_from(origin, settings, classes.COUNT, mesh))
     with clock.section("input"):
-        photos = {name: _read(data, name, settings, mesh, reporter) for name in ("train", "val")}
-        _warn_of_both(photos, reporter)
-        photos = refolded(photos, settings.folds, settings.fold)
+        photos = _splits(data, settings, more, mesh, reporter)
         prints = {name: fingerprint(one, digests(one, mesh, settings.batch_size)) for name, one in photos.items()}
     learned = hashes(photos["train"].ids)
     if origin:
@@ -123,6 +125,31 @@ def _train(
             else:
                 fit(job, state, sums, stopping, callbacks)
     return job.journal.finish()
+
+
+class _Told(NamedTuple):
+    """What is learned beside the labels of the data, where it was asked for: soft labels, and pseudo-labels."""
+
+    soft: Predictions | None
+    pseudo: Predictions | None
+
+
+def _splits(data: AnyPath, settings: TrainSettings, more: _Told, mesh: Mesh, reporter: Reporter) -> dict[str, Photos]:
+    """The records that teach, with all that they teach, and those that judge: these by their labels alone."""
+    photos = {name: _read(data, name, settings, mesh, reporter) for name in ("train", "val")}
+    _warn_of_both(photos, reporter)
+    if more.pseudo:
+        soft.refuse_labelled(more.pseudo, photos, str(settings.pseudo))
+    photos = refolded(photos, settings.folds, settings.fold)
+    train, val = photos["train"], photos["val"]
+    if more.pseudo:  # after the folds: a photo that nobody has labelled must not judge
+        test = _read(data, "test", settings, mesh, reporter, labels="maybe")
+        train = soft.with_pseudo(train, test, more.pseudo, str(settings.pseudo))
+        reporter.note(f"{settings.pseudo}: {len(more.pseudo.ids):,} of {len(test):,} photos of test teach too")
+    if more.soft:
+        train, known = soft.with_targets(train, more.soft, settings.soft_share, str(settings.soft_labels))
+        reporter.note(f"{settings.soft_labels}: soft labels for {known:,} of {len(train):,} records that teach")
+    return {"train": train, "val": val}
 
 
 def _warn_of_both(photos: dict[str, Photos], reporter: Reporter) -> None:
@@ -157,7 +184,9 @@ def _begin(
     return folder.scores() if folder.finished() else None
 
 
-def _read(data: AnyPath, name: str, settings: TrainSettings, mesh: Mesh, reporter: Reporter) -> Photos:
+def _read(
+    data: AnyPath, name: str, settings: TrainSettings, mesh: Mesh, reporter: Reporter, labels: Labels = "need"
+) -> Photos:
     """Decode one split, or this host's share of it, with its progress shown."""
     files = hosts.together(lambda: find_split(data, name, settings.image_size))
 
@@ -165,7 +194,7 @@ def _read(data: AnyPath, name: str, settings: TrainSettings, mesh: Mesh, reporte
         reporter.progress(f"reading {name}", done, total)
 
     photos = load_share(
-        files, mesh, settings.batch_size, on_bad_record=settings.on_bad_record, labels="need", progress=progress
+        files, mesh, settings.batch_size, on_bad_record=settings.on_bad_record, labels=labels, progress=progress
     )
     for bad in photos.bad:
         reporter.warn(f"skipped {bad}")

@@ -67,6 +67,7 @@ class Photos:
     ids: n strings, aligned with images.
     bad: records that were skipped (always empty under on_bad_record="fail").
     places: the shard that each record of `images` stands in, and its number there (from 0); empty where nobody asked.
+    targets: float32[n, classes], rows summing to 1: what the records teach in the place of labels (`soft`), or None.
     """
 
     split: str
@@ -76,6 +77,7 @@ class Photos:
     bad: list[BadRecord] = field(default_factory=list)
     first: int = 0
     places: list[tuple[AnyPath, int]] = field(default_factory=list)
+    targets: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
