@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from corolla import probe
 from corolla.inference import softmax
 from corolla.mesh import make_mesh
-from corolla.probe import PENALTIES, held_out, solve
+from corolla.probe import PENALTIES, Scaling, held_out, solve
 
 MESH = make_mesh()
 
@@ -21,9 +21,14 @@ def clouds(n: int = 120, classes: int = 4, width: int = 6, noise: float = 1.0, s
     return features.astype(np.float32)[:, None], labels
 
 
+def spread_of(features: np.ndarray) -> float:
+    """The features' common spread around their own means."""
+    return float(features.var(axis=0).mean() ** 0.5)
+
+
 def scikit(features: np.ndarray, labels: np.ndarray, penalty: float) -> LogisticRegression:
     """Solve the same problem: features in units of their common spread, C = 1 / (n penalty)."""
-    spread = features.std()
+    spread = spread_of(features)
     model = LogisticRegression(C=1 / (len(labels) * penalty), tol=1e-8, max_iter=5000)
     model.fit((features - features.mean(axis=0)) / spread, labels)
     return model
@@ -35,7 +40,7 @@ def test_the_head_is_scikit_learns(noise):
     head = solve(MESH, features, labels, 4)
     rows = features[:, 0]
     wanted = scikit(rows, labels, head.penalty)
-    scaled = (rows - rows.mean(axis=0)) / rows.std()
+    scaled = (rows - rows.mean(axis=0)) / spread_of(rows)
     np.testing.assert_allclose(softmax(head.logits(rows)), wanted.predict_proba(scaled), atol=0.02)
     assert head.kernel.dtype == head.bias.dtype == np.float32
 
@@ -46,7 +51,7 @@ def test_every_view_of_a_record_is_a_row():
     head = solve(MESH, views, labels, 4)
     rows, twice = views.reshape(120, -1), np.repeat(labels, 2)
     wanted = scikit(rows, twice, head.penalty)
-    scaled = (rows - rows.mean(axis=0)) / rows.std()
+    scaled = (rows - rows.mean(axis=0)) / spread_of(rows)
     np.testing.assert_allclose(softmax(head.logits(rows)), wanted.predict_proba(scaled), atol=0.02)
 
 
@@ -85,3 +90,19 @@ def test_the_same_features_give_the_same_head():
     one, other = (solve(MESH, *clouds(), 4) for _ in range(2))
     np.testing.assert_array_equal(one.kernel, other.kernel)
     assert one.iterations == other.iterations > 3
+
+
+def test_a_level_of_small_numbers_counts_as_much_as_one_of_large_numbers():
+    """The labels stand in the second level alone, whose numbers are a thousand times smaller."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 30)
+    told = np.eye(4)[labels] + 0.3 * random.standard_normal((120, 4))
+    noise = random.standard_normal((120, 12))
+    features = np.concatenate([noise, told / 1000], axis=1).astype(np.float32)[:, None]
+    scaled = Scaling.of(features, (12, 4))
+    sums = ((features[:, 0] - scaled.mean) / scaled.spread) ** 2
+    assert sums[:, :12].sum() == pytest.approx(sums[:, 12:].sum(), rel=1e-3)
+    assert sums.mean() == pytest.approx(1, rel=0.05)
+    by_level, as_one = (solve(make_mesh(), features, labels, 4, widths) for widths in ((12, 4), ()))
+    right = [(head.logits(features[:, 0]).argmax(axis=1) == labels).mean() for head in (by_level, as_one)]
+    assert right[0] > 0.9 > right[1]

@@ -94,7 +94,7 @@ def planned_steps(job: Job, pace: Pace, state: State, sums: Sums, run_steps: Cal
         return settings.epochs * steps
     _measure(job, pace, state, sums, run_steps)
     left = _seconds_left(settings.minutes)
-    planned = min(pace.total_within(left * (1 - TIME_RESERVE), done=0), _most_steps(job))
+    planned = int(min(pace.total_within(left * (1 - TIME_RESERVE), done=0), _most_steps(job)))
     if planned < 1:
         job.journal.reporter.warn(
             f"--minutes {settings.minutes:g}: the probe left {max(left, 0):.0f} s, and a step with its evaluation "

@@ -66,13 +66,10 @@ class Scaling:
         """The scaling of features[..., f]. widths: of the levels, which add up to f; none: all are one."""
         rows = features.reshape(-1, features.shape[-1])
         widths = widths or (rows.shape[1],)
-        ends = np.cumsum(widths)
-        spreads = [float(rows[:, end - width : end].std()) for end, width in zip(ends, widths, strict=True)]
-        # a level's numbers, all together, are as large as the others'
-        sizes = [
-            spread * (width * len(widths) / ends[-1]) ** 0.5 for spread, width in zip(spreads, widths, strict=True)
-        ]
-        return cls(rows.mean(axis=0), np.repeat(np.maximum(sizes, 1e-6), widths).astype(np.float32))
+        levels = np.split(rows.var(axis=0), np.cumsum(widths)[:-1])
+        # so that the squares of a level add up to as much as those of the others, and all of them have mean 1
+        spreads = np.sqrt([level.sum() * len(levels) / rows.shape[1] for level in levels])
+        return cls(rows.mean(axis=0), np.repeat(np.maximum(spreads, 1e-6), widths).astype(np.float32))
 
 
 class Solution(NamedTuple):

@@ -30,14 +30,20 @@ def agrees(model, images):
 
 
 @pytest.mark.parametrize("batch", [1, 6, 7, 16])
-def test_stages_are_the_model(batch):
-    model = registry.classifier("micro", 7, 32, "none")
+@pytest.mark.parametrize("levels", [1, 4])
+def test_stages_are_the_model(batch, levels):
+    model = registry.classifier("micro", 7, 32, "none", levels=levels)
     agrees(model, jnp.asarray(np.random.default_rng(0).uniform(0, 255, (batch, 32, 32, 3)), jnp.float32))
 
 
 def test_later_stages_take_more_images():
     found = [part.images for part in stages(registry.backbone("efficientnet_lite0", 224, "none"))]
     assert found == sorted(set(found)) and found[0] == 1 and found[-1] >= 8
+
+
+def test_levels_of_the_head_hold_no_feature_map_back():
+    one, four = (registry.classifier("efficientnet_lite0", 7, 224, "none", levels=levels) for levels in (1, 4))
+    assert [part.images for part in stages(four)] == [part.images for part in stages(one)]
 
 
 def branching():

@@ -26,9 +26,9 @@ _MOST, _UNKNOWN = 16, 2
 
 
 class Stage(NamedTuple):
-    """A part of a model, a function float[b, ...] -> float[b, ...] in inference, and how many images it takes at once.
+    """A part of a model, a function of values [b, ...] in inference, and how many images it takes at once.
 
-    Its weights are those of the model's variables, as a `keras.StatelessScope` around it says.
+    It takes and gives one array, or a list of a feature map and the means of earlier ones that the head will see. Its weights are those of the model's variables, as a `keras.StatelessScope` around it says.
     """
 
     run: Callable[[Any], Any]
@@ -38,7 +38,7 @@ class Stage(NamedTuple):
 def stages(model: keras.Model) -> list[Stage]:
     """Cut a model where a single value passes from one layer to a convolution or product; a later stage takes no fewer.
 
-    A model that is not functional is one stage.
+    Vectors may pass beside it: they are small. A model that is not functional is one stage.
     """
     if not hasattr(model, "_nodes_by_depth"):
         return [Stage(lambda images: model(images, training=False), _UNKNOWN)]
@@ -50,31 +50,50 @@ def stages(model: keras.Model) -> list[Stage]:
     found, begin = [], model.inputs[0]
     for images, alike in groupby(cuts, key=lambda cut: cut[1]):
         end = list(alike)[-1][0]
+        end = end[0] if len(end) == 1 else end
         found.append(Stage(partial(call, keras.Function(begin, end)), images))
         begin = end
     return found
 
 
-def _cuts(model: keras.Model) -> Iterator[tuple[Any, int]]:
-    """(tensor, images at once) wherever everything so far reaches the rest through one tensor; the output is the last.
+def _cuts(model: keras.Model) -> Iterator[tuple[list[Any], int]]:
+    """(tensors, images at once) wherever everything so far reaches the rest through one tensor, and vectors.
 
-    Images at once suit all values since the cut before.
+    The output is the last. Images at once suit all values since the cut before.
     """
-    by_depth: dict[int, list[Any]] = model._nodes_by_depth  # pyright: ignore
-    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+    nodes = _in_order(model)
     readers: dict[int, list[int]] = {id(model.outputs[0]): [len(nodes)]}
     for place, node in enumerate(nodes):
         for tensor in node.input_tensors:
             readers.setdefault(id(tensor), []).append(place)
+    values = {id(tensor): tensor for node in nodes for tensor in (*node.input_tensors, *node.outputs)}
     alive, images = {id(model.inputs[0])}, _MOST
     for place, node in enumerate(nodes):
         images = min(images, _at_once(node))
         alive |= {id(tensor) for tensor in node.outputs}
         alive = {each for each in alive if max(readers.get(each, [-1])) > place}
         followed = [nodes[reader] for each in alive for reader in readers[each] if place < reader < len(nodes)]
-        if alive == {id(node.outputs[0])} and (not followed or any(map(_multiplies, followed))):
-            yield node.outputs[0], images
+        large = {each for each in alive if len(values[each].shape) > 2}
+        if large <= {id(node.outputs[0])} and (not followed or any(map(_multiplies, followed))):
+            yield [values[each] for each in sorted(alive, key=lambda each: each not in large)], images
             images = _MOST
+
+
+def _in_order(model: keras.Model) -> list[Any]:
+    """The nodes of a graph as they can be worked off; means of feature maps come as early as can be.
+
+    Keras has them late, at the depth of the layer that reads them, and the maps would wait for it.
+    """
+    by_depth: dict[int, list[Any]] = model._nodes_by_depth  # pyright: ignore
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+    made = {id(tensor): place for place, node in enumerate(nodes) for tensor in node.outputs}
+
+    def place(number: int) -> float:
+        node = nodes[number]
+        pools = isinstance(node.operation, keras.layers.GlobalAveragePooling2D)
+        return made.get(id(node.input_tensors[0]), -1) + 0.5 if pools else number
+
+    return [nodes[number] for number in sorted(range(len(nodes)), key=place)]
 
 
 def _at_once(node: Any) -> int:
@@ -95,15 +114,15 @@ def _parts(layer: Any) -> Iterator[Any]:
     return iter(layer._flatten_layers(include_self=False) if isinstance(layer, keras.Layer) else ())
 
 
-def in_stages(parts: Sequence[Stage], batch: jax.Array) -> jax.Array:
+def in_stages(parts: Sequence[Stage], batch: jax.Array) -> Any:
     """Work a batch off stage after stage, each by the largest divisor of its batch up to what it takes at once."""
     *before, (run, images) = parts
     size = largest_divisor(batch.shape[0], images)
 
-    def one(piece: jax.Array) -> jax.Array:
+    def one(piece: jax.Array) -> Any:
         return run(in_stages(before, piece) if before else piece)
 
     if size == batch.shape[0]:
         return one(batch)
     done = lax.map(one, split(batch, size))
-    return done.reshape(batch.shape[0], *done.shape[2:])
+    return jax.tree.map(lambda each: each.reshape(batch.shape[0], *each.shape[2:]), done)
