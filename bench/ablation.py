@@ -26,6 +26,7 @@ BASE = "--image-size 160 --epochs 3"
 
 RECIPES = {
     "base": "",
+    "levels-1": "--levels 1",
     "lr-3": "--learning-rate 1e-3",
     "lr-4": "--learning-rate 1e-4",
     "all-blocks": "--train-blocks -1",
