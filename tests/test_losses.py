@@ -34,7 +34,7 @@ def test_cross_entropy_is_that_of_smoothed_targets(n, classes, seed, smoothing):
     np.testing.assert_allclose(
         cross_entropy(logits, soft_targets(labels, classes, smoothing)), wanted, rtol=1e-4, atol=1e-5
     )
-    mean = CrossEntropy(Objective(smoothing))(labels, logits, weights)
+    mean = CrossEntropy(smoothing)(labels, logits, weights)
     assert float(CrossEntropy()(np.float32(targets), logits, weights)) == pytest.approx(float(mean), rel=1e-5)
     assert float(mean) == pytest.approx((wanted * weights).sum() / weights.sum(), rel=1e-4)
 
@@ -48,7 +48,7 @@ def test_pairs_are_counted_without_padding(n, classes, seed):
 
 
 def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
-    seen, parts = Seen(7, Objective(0.1)), [batch(12, 7, seed) for seed in range(4)]
+    seen, parts = Seen(7, 0.1), [batch(12, 7, seed) for seed in range(4)]
     for logits, labels, weights in parts:
         seen.update_state(labels, logits, weights)
     logits, labels, weights = (np.concatenate(values) for values in zip(*parts, strict=True))
@@ -57,7 +57,7 @@ def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
     present = sorted(set(labels[real].tolist()))
     assert found == pytest.approx(
         {
-            "loss": float(CrossEntropy(Objective(0.1))(labels, logits, weights)),
+            "loss": float(CrossEntropy(0.1)(labels, logits, weights)),
             "accuracy": sklearn.accuracy_score(labels[real], predicted[real]),
             "macro_f1": sklearn.f1_score(labels[real], predicted[real], labels=present, average="macro"),
         },
@@ -71,9 +71,9 @@ def test_what_an_epoch_has_seen_is_what_one_batch_of_it_all_would_be():
 
 def test_the_loss_is_rebuilt_from_its_config():
     told = Objective(0.3, (0.0, -1.0), (1.0, 2.0), 2.0)
-    kept = json.loads(json.dumps(CrossEntropy(told).get_config()))
+    kept = json.loads(json.dumps(CrossEntropy(objective=told).get_config()))
     assert CrossEntropy.from_config(kept).objective == told
-    assert CrossEntropy.from_config(CrossEntropy().get_config()).objective == Objective()
+    assert CrossEntropy.from_config(CrossEntropy(0.3).get_config()).objective == Objective(0.3)
 
 
 @given(st.integers(1, 20), st.integers(2, 9), st.integers(0, 10_000), st.floats(0, 5))

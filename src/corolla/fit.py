@@ -115,7 +115,7 @@ def training_model(learner: Learner, side: int, seen: Seen) -> keras.Model:
     model = keras.Model(given, learner.model(pixels), name="training")
     model.compile(
         optimizer=learner.optimizer,
-        loss=CrossEntropy(learner.objective),
+        loss=CrossEntropy(objective=learner.objective),
         weighted_metrics=[seen],
         jit_compile=is_jax() or accelerated(),  # pyright: ignore  # XLA is slower than TensorFlow itself on a CPU
     )
@@ -219,7 +219,7 @@ def fit(
     """
     position, pace = job.journal.position, Pace(job.train.lanes.steps)
     learner = job.learner
-    seen = Seen(learner.classes, learner.objective)
+    seen = Seen(learner.classes, objective=learner.objective)
     model = training_model(job.learner, job.train.side, seen)
     variables = Variables(model, job.learner, seen)
 

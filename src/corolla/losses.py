@@ -79,11 +79,11 @@ def count_pairs(labels: Tensor, predictions: Tensor, weights: Tensor, classes: i
     return ops.cast(ops.matmul(ops.transpose(rows), ops.one_hot(predictions, classes)), "int32")
 
 
-def _objective(given: Objective | dict[str, Any] | None) -> Objective:
+def _objective(smoothing: float, given: Objective | dict[str, Any] | None) -> Objective:
     """As given, or from its dictionary, in which JSON has made lists of tuples."""
-    if isinstance(given, Objective):
-        return given
-    told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in (given or {}).items()}
+    if given is None or isinstance(given, Objective):
+        return given or Objective(smoothing)
+    told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     return Objective(**told)
 
 
@@ -96,10 +96,12 @@ class CrossEntropy(keras.losses.Loss):
     Keras' own reductions take the mean of the parts' means, and padding is in one of them.
     """
 
-    def __init__(self, objective: Objective | dict[str, Any] | None = None, name: str = "cross_entropy") -> None:
-        """objective: also as its dictionary, as Keras keeps it."""
+    def __init__(
+        self, smoothing: float = 0.0, name: str = "cross_entropy", objective: Objective | dict[str, Any] | None = None
+    ) -> None:
+        """objective: instead of a smoothing, all that an `Objective` says; also as its dictionary, as Keras keeps it."""
         super().__init__(name=name)
-        self.objective = _objective(objective)
+        self.objective = _objective(smoothing, objective)
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return this replica's share of the mean, float32[]: of the whole mean where there is one replica."""
@@ -123,10 +125,16 @@ class Seen(keras.metrics.Metric):
     counts padding as if it were records.
     """
 
-    def __init__(self, classes: int, objective: Objective | dict[str, Any] | None = None, name: str = "seen") -> None:
-        """objective: as of `CrossEntropy`, for the loss alone."""
+    def __init__(
+        self,
+        classes: int,
+        smoothing: float = 0.0,
+        name: str = "seen",
+        objective: Objective | dict[str, Any] | None = None,
+    ) -> None:
+        """smoothing, objective: as of `CrossEntropy`, for the loss alone."""
         super().__init__(name=name)
-        self.objective = _objective(objective)
+        self.objective = _objective(smoothing, objective)
         self.loss = self.add_variable((), "zeros", "float32", name="loss")
         self.weight = self.add_variable((), "zeros", "float32", name="weight")
         self.confusion = self.add_variable((classes, classes), "zeros", "int32", name="confusion")
