@@ -99,7 +99,7 @@ class CrossEntropy(keras.losses.Loss):
     def __init__(
         self, smoothing: float = 0.0, name: str = "cross_entropy", objective: Objective | dict[str, Any] | None = None
     ) -> None:
-        """objective: instead of a smoothing, all that an `Objective` says; also as its dictionary, as Keras keeps it."""
+        """objective: instead of a smoothing, all that an `Objective` says; also as the dictionary that Keras keeps."""
         super().__init__(name=name)
         self.objective = _objective(smoothing, objective)
 

@@ -28,7 +28,8 @@ _MOST, _UNKNOWN = 16, 2
 class Stage(NamedTuple):
     """A part of a model, a function of values [b, ...] in inference, and how many images it takes at once.
 
-    It takes and gives one array, or a list of a feature map and the means of earlier ones that the head will see. Its weights are those of the model's variables, as a `keras.StatelessScope` around it says.
+    It takes and gives one array, or a list of a feature map and the means of earlier ones that the head will see. Its
+    weights are those of the model's variables, as a `keras.StatelessScope` around it says.
     """
 
     run: Callable[[Any], Any]
