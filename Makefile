@@ -14,7 +14,7 @@ FROM   := runs/sample
 ARGS   ?= --epochs 0
 else
 FROM   := $(DATA)
-ARGS   ?= --minutes 20
+ARGS   ?= --preset balanced --minutes 20
 endif
 RUN    ?= runs/$(notdir $(abspath $(FROM)))-run
 

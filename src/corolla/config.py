@@ -299,6 +299,8 @@ class PlanWish:
     """Images a step, over all devices; by default 128 a chip (32 on a CPU)."""
     train_blocks: int = -1
     """How many of the backbone's last blocks learn; -1 is all, 0 is the head alone."""
+    levels: int = 4
+    """How many feature maps the head sees, as of `corolla train`."""
     batch_norm: Literal["frozen", "batch"] = "frozen"
     """Batch normalisation by the pretrained statistics (frozen), or by each batch's own."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

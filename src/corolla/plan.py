@@ -78,6 +78,7 @@ class Plan:
     batch_size: int
     precision: str
     train_blocks: int
+    levels: int
     train_records: int
     val_records: int
     resident: bool
@@ -243,6 +244,7 @@ def _case(wish: PlanWish, mesh: Mesh, chip: Chip | None) -> _Case:
         image_size=wish.image_size,
         batch_size=wish.batch_size or usual,
         train_blocks=wish.train_blocks,
+        levels=wish.levels,
         batch_norm=wish.batch_norm,
         precision=wish.precision,
     )
@@ -315,6 +317,7 @@ def _describe(wish: PlanWish, case: _Case, training: Reading, judging: Reading, 
         batch_size=case.settings.batch_size,
         precision=str(model.compute_dtype),
         train_blocks=-1 if case.settings.train_blocks is None else case.settings.train_blocks,
+        levels=case.settings.levels,
         train_records=wish.train_records,
         val_records=wish.val_records,
         resident=case.resident,

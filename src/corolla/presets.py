@@ -10,8 +10,8 @@ from corolla.types import Preset
 
 _CHANGES: dict[Preset, dict[str, Any]] = {
     "quick": {"epochs": 0},
-    "balanced": {"epochs": 8},
-    "best": {"epochs": 8, "model": "efficientnet_lite2", "image_size": 260},
+    "balanced": {"epochs": 6},
+    "best": {"epochs": 6, "model": "efficientnet_lite2", "image_size": 260},
 }
 """What each changes of the defaults."""
 
