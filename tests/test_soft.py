@@ -14,7 +14,7 @@ from corolla import soft
 from corolla.config import Augmentation
 from corolla.cross import cross
 from corolla.errors import CorollaError, DataError, RunError, WishError
-from corolla.losses import soft_targets
+from corolla.losses import Objective, soft_targets
 from corolla.mesh import make_mesh
 from corolla.network import build, learner_of
 from corolla.order import Lanes, epoch_order
@@ -138,10 +138,10 @@ def test_targets_that_are_labels_teach_what_labels_teach(how):
     data, told = photos(23), predictions([f"photo{i}" for i in range(23)])
     same, _ = soft.with_targets(data, told, 0.0, "f.npz")
     offset = (0.3, 0.0, -0.2, 0.1, 0.0)
-    one, other = (epoch_of(each, HOWS[how], logit_offset=offset) for each in (data, same))
+    one, other = (epoch_of(each, HOWS[how], objective=Objective(0.1, offset)) for each in (data, same))
     assert_equal_trees(one, other, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(one[1].confusion, other[1].confusion)
-    moved = epoch_of(soft.with_targets(data, told, 1.0, "f.npz")[0], HOWS[how], logit_offset=offset)
+    moved = epoch_of(soft.with_targets(data, told, 1.0, "f.npz")[0], HOWS[how], objective=Objective(0.1, offset))
     assert abs(float(moved[1].loss - one[1].loss)) > 0.1 and float(moved[1].weight) == 23
 
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from corolla import augment
 from corolla.backend import keras, value_of
 from corolla.config import Augmentation
-from corolla.losses import Objective, count_pairs
+from corolla.losses import Objective, count_pairs, soft_targets
 from corolla.mesh import DATA, compiler_options, copied, platform
 from corolla.models import chains
 from corolla.models.lowering import largest_divisor, split
@@ -152,10 +152,11 @@ def seen_in_training(learner: Learner, batch: Batch) -> tuple[jax.Array, jax.Arr
 
 def mixed_targets(learner: Learner, batch: Batch, share: jax.Array) -> jax.Array:
     """Targets float32[b, classes] of images of which a share float32[b] is their own."""
-    targets = learner.objective.targets(batch.labels, learner.classes)
+    settings = learner.classes, learner.objective.smoothing
+    targets = soft_targets(batch.labels, *settings)
     if batch.others is None:
         return targets
-    return share[:, None] * targets + (1 - share[:, None]) * learner.objective.targets(batch.others[1], learner.classes)
+    return share[:, None] * targets + (1 - share[:, None]) * soft_targets(batch.others[1], *settings)
 
 
 class _Lessons(NamedTuple):
