@@ -1,7 +1,7 @@
 """What each ingredient of a recipe gives: the same training with and without it, over several seeds.
 
-Takes: a data folder, a folder for the runs. Gives: a table in Markdown: macro F1 of each recipe (mean over the seeds,
-least to most), its difference from the first one, seconds.
+Takes: a data folder, a folder for the runs. Gives: a table in Markdown: macro F1 of each recipe's best epochs (mean
+over the seeds, least to most) and of its last ones, its difference from the first recipe, seconds.
 
     python bench/ablation.py DATA --out RUNS [--seeds 0 1 2] [--only NAME ...] [--base "--image-size 160 --epochs 3"]
 
@@ -92,13 +92,21 @@ def difference(labels: NDArray, before: list[NDArray], after: list[NDArray]) -> 
 
 
 def seconds(run: RunFolder) -> float:
-    """What all parts of a run took, but for reading and starting."""
-    return sum(sum(line["seconds"].values()) for line in run.metrics())
+    """What all parts of a run took together, but for starting."""
+    return sum(run.metrics()[-1]["seconds"].values())
+
+
+def last(run: RunFolder) -> float:
+    """Macro F1 after the last epoch, which need not be the best: the probe may be."""
+    return run.metrics()[-1]["val_macro_f1_present"]
 
 
 def table(out: Path, names: list[str], seeds: list[int]) -> str:
     """Of what has ended."""
-    lines = ["| options | macro F1, mean (least to most) | seeds | difference | seconds |", "|---|---|---|---|---|"]
+    lines = [
+        "| options | macro F1, mean (least to most) | last epoch | seeds | difference | seconds |",
+        "|" + "---|" * 6,
+    ]
     base = finished(out, names[0], seeds)
     for name in names:
         runs = finished(out, name, seeds)
@@ -108,12 +116,14 @@ def table(out: Path, names: list[str], seeds: list[int]) -> str:
             continue
         scores = [run.scores()["macro_f1_present"] for run in runs]
         told_by = f"{np.mean(scores):.4f} ({min(scores):.4f} to {max(scores):.4f})"
-        gain = ""
+        after, gain = np.mean([last(run) for run in runs]), ""
         if name != names[0]:
             value, (low, high) = difference(told(runs)[0], told(same)[1], told(runs)[1])
             gain = f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
         took = np.mean([seconds(run) for run in runs])
-        lines.append(f"| `{RECIPES.get(name, name) or 'as it is'}` | {told_by} | {len(runs)} | {gain} | {took:.0f} |")
+        lines.append(
+            f"| `{RECIPES.get(name, name) or 'as it is'}` | {told_by} | {after:.4f} | {len(runs)} | {gain} | {took:.0f} |"
+        )
     return "\n".join(lines)
 
 
