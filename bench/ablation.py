@@ -103,10 +103,8 @@ def last(run: RunFolder) -> float:
 
 def table(out: Path, names: list[str], seeds: list[int]) -> str:
     """Of what has ended."""
-    lines = [
-        "| options | macro F1, mean (least to most) | last epoch | seeds | difference | seconds |",
-        "|" + "---|" * 6,
-    ]
+    columns = ("options", "macro F1, mean (least to most)", "last epoch", "seeds", "difference", "seconds")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     base = finished(out, names[0], seeds)
     for name in names:
         runs = finished(out, name, seeds)
@@ -121,9 +119,8 @@ def table(out: Path, names: list[str], seeds: list[int]) -> str:
             value, (low, high) = difference(told(runs)[0], told(same)[1], told(runs)[1])
             gain = f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
         took = np.mean([seconds(run) for run in runs])
-        lines.append(
-            f"| `{RECIPES.get(name, name) or 'as it is'}` | {told_by} | {after:.4f} | {len(runs)} | {gain} | {took:.0f} |"
-        )
+        what = f"`{RECIPES[name]}`" if RECIPES[name] else "as it is"
+        lines.append(f"| {what} | {told_by} | {after:.4f} | {len(runs)} | {gain} | {took:.0f} |")
     return "\n".join(lines)
 
 
