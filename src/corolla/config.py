@@ -199,7 +199,7 @@ class _Method:
     """How far rare classes come more often: 1 is as often as the others, 0 is each record once an epoch."""
     focal: float = 0.0
     """Exponent by which records that are known already count less (Lin et al., 2017); 0: all the same."""
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
     """Share of each target spread over all classes."""
     soft_labels: str | None = None
     """A predictions.npz of a run or of `corolla cross`, or a file of `corolla distill`: records that it names learn
