@@ -16,7 +16,7 @@ LAYERS = (
     "installation largest",
     "config compiled schedule",
     "records",
-    "images order photo folds",
+    "images order photo folds hashing",
     "hosts mesh metrics",
     "calibrate decide",
     "augment losses optim models probe checkpoint",
