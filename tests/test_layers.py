@@ -29,7 +29,7 @@ LAYERS = (
     "journal judge panel console trust",
     "job",
     "loop fit",
-    "sample fetch check sheet train evaluate blend soup predict distill pseudo identify plan doctor export",
+    "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export",
     "cross",
     "cli",
 )
@@ -38,6 +38,7 @@ LAYERS = (
 VERBS = (
     "sample",
     "fetch",
+    "build",
     "check",
     "sheet",
     "train",
