@@ -35,6 +35,9 @@ _LUMA = np.array([2.0, 5.0, 1.0])
 _IMAGES = 64
 """So many are transformed at once: at 224 px 77 MB."""
 
+_ONE_THREAD = 1 << 18
+"""Multiplications up to which OpenBLAS computes a product in the calling thread (its `interface/gemm.c`)."""
+
 _CANDIDATES = 1 << 22
 """So many pairs are compared at once: about 200 MB."""
 
@@ -63,14 +66,26 @@ def perceptual(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     count, height, width = images.shape[:3]
     if height * width > MAX_PIXELS:
         raise ValueError(f"images have {width}x{height} px, at most {MAX_PIXELS:,} px can be compared")
-    down, across = _cosines(height), (_cosines(width)[:, :, None] * _LUMA).reshape(-1, width * 3)
+    down, across = (
+        _cosines(height),
+        np.ascontiguousarray((_cosines(width)[:, :, None] * _LUMA).reshape(-1, width * 3).T),
+    )
     found = np.empty(count, np.uint64)
     for first in range(0, count, _IMAGES):
         part = images[first : first + _IMAGES].reshape(-1, height, width * 3).astype(np.float64)
-        waves = (down @ part) @ across.T
+        waves = down @ _by_rows(part, across)
         positive = waves[:, _WAVES[:, 0], _WAVES[:, 1]] > 0
         found[first : first + _IMAGES] = np.where(positive, _BIT, np.uint64(0)).sum(axis=1, dtype=np.uint64)
     return found
+
+
+def _by_rows(images: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    """images[n, h, k] @ across[k, waves], some rows at a time: larger products OpenBLAS hands to threads of its own,
+    which on a busy machine wait for each other a hundred times as long as they work.
+    """
+    rows = max(1, _ONE_THREAD // across.size)
+    parts = [images[:, first : first + rows] @ across for first in range(0, images.shape[1], rows)]
+    return np.concatenate(parts, axis=1)
 
 
 def mirrored(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:

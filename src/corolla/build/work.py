@@ -22,7 +22,7 @@ from corolla.records.example import encode_example
 from corolla.records.framing import FOOTER, HEADER, write_records
 from corolla.types import Example
 
-PHOTOS_A_PART = 64
+PHOTOS_A_PART = 32
 
 
 Driver = Callable[[Callable[[Any], int], Iterable[Any]], Iterator[int]]
