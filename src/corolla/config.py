@@ -328,7 +328,7 @@ class BuildWish:
     """Quality of the JPEGs, 1 to 100."""
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)
     """Shares of train, val and test."""
-    near: int = 4
+    near: int = 6
     """Photos whose fingerprints of 64 bits differ in so many or fewer stay in one split, and so do mirror images; -1:
     only files of the same bytes do."""
     seed: int = 0

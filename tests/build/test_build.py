@@ -172,7 +172,7 @@ def test_look_alikes_stay_together(tmp_path):
             layouts.put(tmp_path / "mine" / "73" / f"{number}.jpg", b""),
         )
     told = Recorder()
-    made = build([tmp_path / "mine"], tmp_path / "out", replace(WISH, near=6), told)
+    made = build([tmp_path / "mine"], tmp_path / "out", WISH, told)
     rows = lines(tmp_path / "out" / "manifest.csv")
     for number in range(10):
         own = [row for row in rows if row["original_name"].split("/")[1].split("-")[0].split(".")[0] == str(number)]
