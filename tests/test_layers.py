@@ -17,7 +17,7 @@ LAYERS = (
     "config compiled schedule",
     "imbalance presets",
     "records",
-    "images order photo folds",
+    "images order photo folds hashing",
     "hosts mesh metrics",
     "calibrate decide",
     "augment losses optim models probe checkpoint",
@@ -31,7 +31,7 @@ LAYERS = (
     "journal judge panel console trust",
     "job",
     "loop fit",
-    "sample fetch check sheet train evaluate blend soup predict distill pseudo identify plan doctor export",
+    "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export",
     "cross grow",
     "cli",
 )
@@ -40,6 +40,7 @@ LAYERS = (
 VERBS = (
     "sample",
     "fetch",
+    "build",
     "check",
     "sheet",
     "train",

@@ -22,6 +22,7 @@ import corolla
 from corolla.config import (
     CROP_AND_FLIP,
     Augmentation,
+    BuildWish,
     DoctorWish,
     GrowSettings,
     HostsWish,
@@ -112,6 +113,34 @@ class Fetch:
         with ConsoleReporter(_console()) as reporter:
             found = fetch(self.out, self.competition, reporter)
         print(found)
+        return 0
+
+
+@dataclass(frozen=True)
+class Build:
+    """Build a data set in the competition's layout from public sources or photos of your own. The same command goes on
+    with one that was stopped."""
+
+    sources: Annotated[Positional[tuple[OnDisk, ...]], tyro.conf.arg(metavar="SOURCE...")]
+    """Folders of Oxford 102, tf_flowers, iNaturalist 2021, Open Images, ImageNet or the competition's external pack, in
+    the layout that each publishes; CLASS/*.jpg; or a CSV of path,label or path,name."""
+    out: OnDisk
+    """Folder to write; must not hold anything else."""
+    wish: Flat[BuildWish] = field(default_factory=BuildWish)
+    json: bool = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        from corolla.build import build
+        from corolla.console import ConsoleReporter, print_built
+
+        with ConsoleReporter(_console()) as reporter:
+            built = build(self.sources, self.out, self.wish, reporter)
+        if self.json:
+            _emit(built.to_json())
+            return 0
+        print_built(_console(), built.to_json())
+        print(self.out)
         return 0
 
 
@@ -661,6 +690,7 @@ class Export:
 Command = (
     Sample
     | Fetch
+    | Build
     | Check
     | Augment
     | Train

@@ -316,6 +316,36 @@ class PlanWish:
 
 
 @dataclass(frozen=True)
+class BuildWish:
+    """How `corolla build` makes a data set."""
+
+    sizes: tuple[int, ...] = (224,)
+    """Sides of the square images [px], several in one pass: 192 224 331 512."""
+    fit: Literal["crop", "pad"] = "crop"
+    """How a photo becomes a square: its largest one (crop; around the box, where the source has one), or all of it on
+    gray (pad)."""
+    resample: Literal["lanczos", "area"] = "lanczos"
+    """How it is scaled."""
+    quality: int = 95
+    """Quality of the JPEGs, 1 to 100."""
+    split: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares of train, val and test."""
+    near: int = 6
+    """Photos whose fingerprints of 64 bits differ in so many or fewer stay in one split, and so do mirror images; -1:
+    only files of the same bytes do."""
+    seed: int = 0
+    """Same seed and photos, same bytes."""
+    max_bad: str = "1%"
+    """Share of damaged photos that is put up with."""
+    threads: int | None = None
+    """Threads of the local runner; by default one a core."""
+    runner: Literal["local", "beam"] = "local"
+    """Who does the work: this machine, or Apache Beam."""
+    beam_options: str = ""
+    """Options for Beam, as --beam-options="--runner=FlinkRunner --parallelism=8"."""
+
+
+@dataclass(frozen=True)
 class HostsWish:
     """How a command is one of several processes, one a host, that do one work together."""
 

@@ -354,3 +354,19 @@ def print_blend(console: Console, made: dict[str, Any]) -> None:
     for member in made["members"]:
         counts = f"{member['weight']:6.1%}  {member['run']}  at temperature {member['temperature']:.2f}"
         console.print(counts, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_built(console: Console, built: dict[str, Any]) -> None:
+    """What `corolla build` wrote: photos in each split, of each class, and what was left out."""
+    splits = ", ".join(f"{split} {count:,}" for split, count in built["photos"].items())
+    seen = {name: count for name, count in built["classes"].items() if count}
+    what = "built" if built["fresh"] else "there already, and whole"
+    lines = [
+        f"{what}: {splits}; {len(seen)} of {len(built['classes'])} classes, {min(seen.values())} to "
+        f"{max(seen.values())} photos each",
+        "  ".join(f"{name} {count}" for name, count in seen.items()),
+        f"{built['groups']} groups of look-alikes; "
+        f"left out: {built['broken']} damaged, {built['unmapped']} without a label",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -281,19 +281,22 @@ def _labels(kept: list[Found]) -> NDArray[np.int32] | None:
 # ---------------------------------------------------------------------------------------------------------- threads
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], threads: int | None = None, chunk: int | None = None
+) -> Iterator[R]:
     """Yield work(item) for each item, in order, computed by threads (default: all cores) a little ahead of it.
 
-    An exception in `items` or `work` is raised in its place in that order; what had not started then never starts.
+    chunk: items that a thread takes at once (default: what suits single images). An exception in `items` or `work` is
+    raised in its place in that order; what had not started then never starts.
     """
     threads = threads or os.cpu_count() or 1
     pending: deque[Future[list[R]]] = deque()
     late: list[Exception] = []
-    chunks = _chunks(items, late)
+    chunks = _chunks(items, late, chunk or _CHUNK)
     pool = ThreadPoolExecutor(threads, "corolla")
     try:
-        for chunk in chunks:
-            pending.append(pool.submit(lambda part: [work(item) for item in part], chunk))
+        for part in chunks:
+            pending.append(pool.submit(lambda part: [work(item) for item in part], part))
             if len(pending) > 2 * threads:
                 yield from pending.popleft().result()
         while pending:
@@ -304,13 +307,13 @@ def in_order(work: Callable[[T], R], items: Iterable[T], threads: int | None = N
         raise late[0]
 
 
-def _chunks(items: Iterable[T], late: list[Exception]) -> Iterator[list[T]]:
-    """Yield the items by the _CHUNK; an exception of theirs goes to `late`, to be raised after what came before it."""
+def _chunks(items: Iterable[T], late: list[Exception], size: int) -> Iterator[list[T]]:
+    """Yield so many items at a time; an exception of theirs goes to `late`, to be raised after what came before it."""
     chunk: list[T] = []
     try:
         for item in items:
             chunk.append(item)
-            if len(chunk) == _CHUNK:
+            if len(chunk) == size:
                 yield chunk
                 chunk = []
     except Exception as error:

@@ -1,6 +1,7 @@
 """A photo from anywhere as a classifier sees it: upright, square, RGB, of one size.
 
-Takes: the bytes of a JPEG, PNG or WebP file of any size. Gives: `prepared`: uint8[s, s, 3].
+Takes: the bytes of a JPEG, PNG or WebP file of any size. Gives: `prepared`: uint8[s, s, 3]; for who cuts it otherwise
+`upright`, the whole photo, and `look`, its header.
 
 The largest centred square is taken, and scaled with Lanczos' filter. Of a moving picture the first frame counts, and
 what is transparent lies on white. Records of data sets do not come this way: they
@@ -9,12 +10,13 @@ are square already, and `images` reads them strictly.
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from corolla.errors import DataError
 
@@ -28,6 +30,8 @@ MAX_WHOLE_PIXELS = 50_000_000
 
 _LIMITS = f"JPEG {MAX_PIXELS:,} px, others {MAX_WHOLE_PIXELS:,} px"
 
+T = TypeVar("T")
+
 _WORTH_REDUCING = 2.0
 """A large photo is first reduced by whole pixels to this many times the size, which is several times faster."""
 
@@ -36,13 +40,42 @@ class PhotoError(DataError):
     """The bytes are no photo that can be shown to a classifier."""
 
 
-def prepared(content: bytes, size: int, name: str) -> NDArray[np.uint8]:
-    """The photo as uint8[size, size, 3]. name: what a message calls it. Raises PhotoError."""
+class Seen(NamedTuple):
+    """What the header of a photo says: height and width as stored [px], Pillow's mode, orientation (EXIF, 1 to 8)."""
+
+    height: int
+    width: int
+    mode: str
+    orientation: int
+
+
+def look(content: bytes, name: str) -> Seen:
+    """Read the header alone. name: what a message calls it. Raises PhotoError as `upright` does."""
+
+    def seen(photo: Image.Image) -> Seen:
+        orientation = photo.getexif().get(ExifTags.Base.Orientation, 1)
+        return Seen(photo.height, photo.width, photo.mode, orientation if orientation in range(1, 9) else 1)
+
+    return _opened(content, name, seen)
+
+
+def upright(content: bytes, least_px: int, name: str) -> Image.Image:
+    """The whole photo, upright, as RGB. A JPEG may come at a half, a quarter or an eighth, where its sides keep
+    least_px. name: what a message calls it. Raises PhotoError.
+    """
+
+    def turned(photo: Image.Image) -> Image.Image:
+        photo.draft("RGB", (least_px, least_px))  # a JPEG decodes to an eighth, a quarter or half by itself
+        return _on_white(ImageOps.exif_transpose(photo))
+
+    return _opened(content, name, turned)
+
+
+def _opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
     try:
         with _quiet(), Image.open(io.BytesIO(content), formats=FORMATS) as photo:
             _refuse_large(photo, name)
-            photo.draft("RGB", (size * 2, size * 2))  # a JPEG decodes to an eighth, a quarter or half by itself
-            upright = _on_white(ImageOps.exif_transpose(photo))
+            return use(photo)
     except PhotoError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -51,10 +84,15 @@ def prepared(content: bytes, size: int, name: str) -> NDArray[np.uint8]:
         raise PhotoError(f"{name}: more pixels than the limits ({_LIMITS}): make it smaller") from error
     except Exception as error:  # Pillow's readers of broken files raise nearly anything
         raise PhotoError(f"{name}: damaged ({error}): take another copy of it") from error
-    side = min(upright.size)
-    left, top = (upright.width - side) / 2, (upright.height - side) / 2
+
+
+def prepared(content: bytes, size: int, name: str) -> NDArray[np.uint8]:
+    """The photo as uint8[size, size, 3]. name: what a message calls it. Raises PhotoError."""
+    photo = upright(content, size * 2, name)
+    side = min(photo.size)
+    left, top = (photo.width - side) / 2, (photo.height - side) / 2
     box = (left, top, left + side, top + side)
-    return np.asarray(upright.resize((size, size), Image.Resampling.LANCZOS, box, _WORTH_REDUCING))
+    return np.asarray(photo.resize((size, size), Image.Resampling.LANCZOS, box, _WORTH_REDUCING))
 
 
 @contextmanager

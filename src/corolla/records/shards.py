@@ -8,6 +8,7 @@ the shards, checked: framing, schema, labels, the count in the name, ids that oc
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from corolla import classes as flowers
@@ -206,6 +207,13 @@ def _image_size(folder: AnyPath, shards: Sequence[Shard]) -> int | None:
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
+
+
+def even_ranges(count: int, parts: int) -> list[range]:
+    """Divide records 0 to count - 1 over so many shards, of sizes one apart at most; none is empty."""
+    parts = min(count, parts)
+    edges = [count * i // parts for i in range(parts + 1)] if parts else []
+    return [range(low, high) for low, high in pairwise(edges)]
 
 
 def with_room(files: SplitFiles) -> tuple[SplitFiles, int]:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from corolla.errors import RunError, WishError
 from corolla.records.example import encode_example
 from corolla.records.framing import write_records
+from corolla.records.shards import even_ranges
 from corolla.sample.plan import Plan, plan
 from corolla.sample.workers import paint_all
 from corolla.types import SPLITS, Example, Split
@@ -134,6 +134,4 @@ def _example(wanted: Plan, split: Split, index: int, image: bytes) -> Example:
 
 def shard_ranges(count: int) -> list[range]:
     """Divide records 0 to count - 1 over shards: at least two where there are two records, sizes one apart at most."""
-    shards = min(count, max(2, -(-count // SHARD_IMAGES)))
-    edges = [count * i // shards for i in range(shards + 1)]
-    return [range(low, high) for low, high in pairwise(edges)]
+    return even_ranges(count, max(2, -(-count // SHARD_IMAGES)))

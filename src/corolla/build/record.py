@@ -1,0 +1,165 @@
+"""One photo as the records of it: squares of every wanted size, its fingerprint, its name.
+
+Takes: the bytes of a photo of any size and kind. Gives: `rendered`: a JPEG a size and a 64-bit fingerprint; `ids`: nine
+hexadecimal characters a photo, of where it comes from; `displayed`: any name in one line of plain text.
+
+These are pure functions: whoever calls them, in whatever order, gets the same bytes. A JPEG is decoded at the smallest
+eighth of its size that suffices, by libjpeg-turbo; what that does not know (PNG, WebP, CMYK) comes through `photo`.
+What is damaged is refused, not patched over. The largest square is cut out and scaled once, and the smaller ones are
+made of it.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from corolla import photo
+from corolla.hashing import perceptual
+from corolla.photo import PhotoError, Seen
+from corolla.records.example import JPEG_MAGIC
+
+Fit = Literal["crop", "pad"]
+"""crop: the largest centred square, or the one around the box that the source gives. pad: all of it, on gray."""
+
+Resample = Literal["lanczos", "area"]
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom of what is meant in a photo, as fractions of its width and height."""
+
+ID_CHARACTERS = 9
+_FILTERS = {"lanczos": Image.Resampling.LANCZOS, "area": Image.Resampling.BOX}
+_GRAY = (128, 128, 128)
+_AROUND_BOX = 1.1
+"""A box is cut out with so much more than its longer side."""
+
+_WORTH_REDUCING = 3.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How photos become squares. sizes: sides [px], ascending; quality: of the JPEGs, 1 to 100."""
+
+    sizes: tuple[int, ...]
+    fit: Fit = "crop"
+    resample: Resample = "lanczos"
+    quality: int = 95
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """images: a JPEG for each size; fingerprint: `hashing.perceptual` of the smallest."""
+
+    images: tuple[bytes, ...]
+    fingerprint: int
+
+
+# ----------------------------------------------------------------------------------------------------------- pixels
+
+
+def rendered(content: bytes, look: Look, box: Box | None = None) -> Rendered:
+    """The squares of a photo. Raises PhotoError for what is no photo, is damaged, or has too many pixels."""
+    seen = photo.look(content, "the photo")
+    box = (0.0, 0.0, 1.0, 1.0) if box is None or look.fit == "pad" else box
+    whole = _decoded(content, seen, _wanted_px(look, box))
+    square, squares = _cut(whole, box) if look.fit == "crop" else whole, []
+    for size in reversed(look.sizes):
+        square = _scaled(square, size, look)
+        squares.append(square)
+    pixels = [np.asarray(one) for one in reversed(squares)]
+    images = tuple(simplejpeg.encode_jpeg(one, look.quality, "RGB", "420", fastdct=False) for one in pixels)
+    return Rendered(images, int(perceptual(pixels[0][None])[0]))
+
+
+def _wanted_px(look: Look, box: Box) -> int:
+    """Least shorter side of the decoded photo, for the cut square to have the size of the largest output."""
+    side = max(box[2] - box[0], box[3] - box[1], 1 / 64)
+    return int(np.ceil(look.sizes[-1] / min(1.0, side)))
+
+
+def _decoded(content: bytes, seen: Seen, least_px: int) -> Image.Image:
+    """Upright, RGB, at least least_px on its shorter side where the photo has as many."""
+    if not content.startswith(JPEG_MAGIC) or seen.mode not in ("RGB", "L"):
+        return photo.upright(content, least_px, "the photo")
+    try:
+        pixels = simplejpeg.decode_jpeg(
+            content, "RGB", fastdct=False, fastupsample=False, min_height=least_px, min_width=least_px
+        )
+    except ValueError as error:
+        raise PhotoError(f"the photo: damaged ({error}): take another copy of it") from error
+    return Image.fromarray(_turned(pixels, seen.orientation))
+
+
+def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo what EXIF's orientation 1 to 8 says of the camera. From 5 on rows and columns are exchanged first."""
+    pixels = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _cut(whole: Image.Image, box: Box) -> Image.Image:
+    """The square around the box's middle, moved into the photo where it stands out, no larger than the photo."""
+    width, height = whole.size
+    longest = max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
+    side = max(1, min(width, height, round(longest * _AROUND_BOX)))
+    left = min(max(round((box[0] + box[2]) / 2 * width - side / 2), 0), width - side)
+    top = min(max(round((box[1] + box[3]) / 2 * height - side / 2), 0), height - side)
+    return whole.crop((left, top, left + side, top + side))
+
+
+def _scaled(image: Image.Image, size: int, look: Look) -> Image.Image:
+    """As a square of so many pixels a side."""
+    longer = max(image.size)
+    width, height = (max(1, round(size * side / longer)) for side in image.size)
+    if (width, height) == image.size:
+        scaled = image
+    else:
+        scaled = image.resize((width, height), _FILTERS[look.resample], reducing_gap=_WORTH_REDUCING)
+    if width == height:
+        return scaled
+    canvas = Image.new("RGB", (size, size), _GRAY)
+    canvas.paste(scaled, ((size - width) // 2, (size - height) // 2))
+    return canvas
+
+
+# ------------------------------------------------------------------------------------------------------------ names
+
+
+def ids(photos: Iterable[tuple[str, str]]) -> list[str]:
+    """A name for each (source, original name): the start of a SHA-256, the next one where it is taken.
+
+    The same photos in the same order have the same names; among 100,000 two would meet in one build of fourteen.
+    """
+    found: dict[str, None] = {}
+    for source, name in photos:
+        number = 0
+        while (candidate := _hashed(source, name, number)) in found:
+            number += 1
+        found[candidate] = None
+    return list(found)
+
+
+def _hashed(source: str, name: str, number: int) -> str:
+    text = f"{source}\0{name}\0{number}".encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:ID_CHARACTERS]
+
+
+def displayed(name: str) -> str:
+    """A file's name in one line of text: what cannot be shown, and bytes that are no UTF-8, as \\xNN; \\ as \\\\."""
+    parts = []
+    for character in name:
+        if character == "\\":
+            parts.append("\\\\")
+        elif character.isprintable():
+            parts.append(character)
+        else:
+            parts += [f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape")]
+    return "".join(parts)

@@ -1,0 +1,397 @@
+"""The public sources, each in the layout that it publishes, and photos of one's own.
+
+Takes: a path. Gives: `recognised`: the `Source` whose layout lies there, and its photos as `Item`s in a fixed order.
+
+| source | layout | documented at |
+|---|---|---|
+| oxford_102 | `imagelabels.mat`, `jpg/image_NNNNN.jpg` | https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ |
+| tf_flowers | `flower_photos/<name>/*.jpg`, `LICENSE.txt` | https://www.tensorflow.org/datasets/catalog/tf_flowers |
+| inaturalist | `train/NNNNN_<taxonomy>_Genus_species/*.jpg`, `train.json` | https://github.com/visipedia/inat_comp |
+| openimages | names, labels, boxes as CSV; `train/<ImageID>.jpg` | https://storage.googleapis.com/openimages/web |
+| imagenet | `nNNNNNNNN/*.JPEG`, `words.txt` | https://www.image-net.org/download.php |
+| pack | `<source>/tfrecords-jpeg-SxS/*.tfrec` | the competition's external pack, in its own schema |
+| csv | `path,label` or `path,name` | README |
+| folder | `<class>/*.jpg` | README |
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from corolla.build.files import PHOTO_SUFFIXES, folders, photos_below, refuse_outside, rows
+from corolla.build.item import Item, Slot
+from corolla.build.mapping import LABELS
+from corolla.build.record import Box
+from corolla.errors import DataError
+from corolla.records.example import SchemaError, parse_example
+from corolla.records.framing import Frame, scan_frames
+from corolla.records.shards import SUFFIXES, list_shards
+from corolla.types import BadRecord
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of source. layout: what is looked for, for people. lies_at: whether it is there; items: its photos."""
+
+    name: str
+    layout: str
+    lies_at: Callable[[Path], bool]
+    items: Callable[[Path], Iterator[Item]]
+
+
+@dataclass(frozen=True)
+class Located:
+    """A source at a place. name: its own; a second one of the same name has a number, too."""
+
+    source: Source
+    path: Path
+    name: str
+
+    def items(self) -> Iterator[Item]:
+        """Its photos. Raises DataError where its lists are damaged, or a link leads out of it."""
+        for item in self.source.items(self.path):
+            number = self.name.removeprefix(self.source.name)
+            yield replace(item, source=item.source + number) if number else item
+
+
+# ------------------------------------------------------------------------------------------------------- Oxford 102
+
+
+def _oxford_at(path: Path) -> bool:
+    return (path / "imagelabels.mat").is_file() and (path / "jpg").is_dir()
+
+
+def _oxford(path: Path) -> Iterator[Item]:
+    labels = _oxford_labels(path / "imagelabels.mat")
+    for name, place in photos_below(path / "jpg", path):
+        match = re.fullmatch(r"image_(\d+)", place.stem)
+        number = int(match[1]) if match else 0
+        if not 1 <= number <= len(labels):
+            raise DataError(f"{place}: imagelabels.mat has no label for it, only for image_00001 to {len(labels):05d}")
+        yield Item("oxford_102", "oxford_102", name, (str(labels[number - 1]),), place)
+
+
+def _oxford_labels(path: Path) -> np.ndarray:
+    """int64[8189], labels 1 to 102. A .mat file of version 5 holds only data; newer ones are refused by scipy."""
+    try:
+        labels = scipy.io.loadmat(io.BytesIO(path.read_bytes()), variable_names=["labels"])["labels"]
+        return np.asarray(labels).ravel().astype(np.int64)
+    except Exception as error:  # scipy raises anything for damaged files
+        raise DataError(f"{path}: holds no MATLAB variable 'labels' ({error}): download it again") from error
+
+
+# ------------------------------------------------------------------------------------------------------- tf_flowers
+
+_TF_FOLDERS = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+
+
+def _tf_flowers_at(path: Path) -> bool:
+    return path.is_dir() and any((_tf_folder(path) / name).is_dir() for name in ("roses", "sunflowers", "tulips"))
+
+
+def _tf_folder(path: Path) -> Path:
+    inner = path / "flower_photos"
+    return inner if inner.is_dir() else path
+
+
+def _tf_flowers(path: Path) -> Iterator[Item]:
+    folder = _tf_folder(path)
+    licences = _tf_licences(folder / "LICENSE.txt")
+    for name in (one.name for one in folders(folder)):
+        for photo, place in photos_below(folder / name, path):
+            licence = licences.get(place.relative_to(folder).as_posix(), "")
+            yield Item("tf_flowers", "tf_flowers", photo, (name,), place, licence=licence)
+
+
+def _tf_licences(path: Path) -> dict[str, str]:
+    """{file: who took it}: after some lines that say CC-BY, each is `daisy/123.jpg CC-BY by Somebody - https://...`."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = (re.fullmatch(r"(\w+/\S+\.jpg)\s+(CC.*)", line.strip()) for line in lines)
+    return {match[1]: match[2] for match in found if match}
+
+
+# ------------------------------------------------------------------------------------------------------ iNaturalist
+
+_TAXON = re.compile(r"\d{5}(_[^_]+){5}_(?P<genus>[^_]+)_(?P<species>[^_]+(?:_[^_]+)*)")
+_INAT_SPLITS = ("train", "train_mini", "val")
+
+
+def _inaturalist_at(path: Path) -> bool:
+    return any(_TAXON.fullmatch(one.name) for split in _INAT_SPLITS for one in folders(path / split)[:50])
+
+
+def _inaturalist(path: Path) -> Iterator[Item]:
+    for split in _INAT_SPLITS:
+        licences = _inat_licences(path / f"{split}.json") if (path / split).is_dir() else {}
+        for folder in folders(path / split):
+            match = _TAXON.fullmatch(folder.name)
+            kinds = (
+                (f"{match['genus']} {match['species'].replace('_', ' ')}", match["genus"]) if match else (folder.name,)
+            )
+            for name, place in photos_below(folder, path):
+                yield Item("inaturalist", "inaturalist", name, kinds, place, licence=licences.get(name, ""))
+
+
+def _inat_licences(path: Path) -> dict[str, str]:
+    """{file: licence, and who holds the rights}, of the COCO-style list beside the photos, where it is there."""
+    if not path.is_file():
+        return {}
+    try:
+        listed = json.loads(path.read_bytes())
+        names = {one["id"]: one["name"] for one in listed.get("licenses", [])}
+        return {one["file_name"]: _inat_licence(one, names) for one in listed["images"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is no list of iNaturalist's ({error!r}): download it again") from error
+
+
+def _inat_licence(image: dict[str, Any], names: dict[Any, str]) -> str:
+    return " by ".join(filter(None, (names.get(image.get("license"), ""), image.get("rights_holder") or "")))
+
+
+# ------------------------------------------------------------------------------------------------------ Open Images
+
+_OPEN_SPLITS = ("train", "validation", "test")
+
+
+def _described(path: Path) -> list[Path]:
+    return sorted(path.glob("*class-descriptions*.csv"))
+
+
+def _openimages_at(path: Path) -> bool:
+    return path.is_dir() and bool(_described(path)) and bool(_open_lists(path, "labels") or _open_lists(path, "bbox"))
+
+
+def _open_lists(path: Path, what: str) -> list[Path]:
+    """The lists of labels (imagelabels, in all spellings of the releases), or of boxes."""
+    return sorted(one for one in path.glob("*annotations*.csv") if what in one.name)
+
+
+def _openimages(path: Path) -> Iterator[Item]:
+    """Photos with the labels that a person confirmed, and boxes of single things (`IsGroupOf` 0)."""
+    names, photos = _open_names(path), _open_photos(path)
+    labels = _open_labels(path, names, photos)
+    boxes = _open_boxes(path, names, photos)
+    licences = _open_licences(path, photos)
+    for image, (name, place) in photos.items():
+        own = boxes.get(image, {})
+        kinds = tuple(dict.fromkeys([*labels.get(image, ()), *own]))
+        licence = licences.get(image, "")
+        yield Item("openimages", "openimages", name, kinds, place, several=True, boxes=own, licence=licence)
+
+
+def _open_photos(path: Path) -> dict[str, tuple[str, Path]]:
+    splits = [path / split for split in _OPEN_SPLITS if (path / split).is_dir()] or [path]
+    return {place.stem: (name, place) for split in splits for name, place in photos_below(split, path)}
+
+
+def _open_names(path: Path) -> dict[str, str]:
+    """{MID: display name}. The list of boxable classes has no header, the others have `LabelName,DisplayName`."""
+    found = {}
+    for file in _described(path):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            mid, _, name = line.partition(",")
+            if mid.startswith("/"):
+                found[mid] = name.strip().strip('"')
+    return found
+
+
+def _open_labels(path: Path, names: dict[str, str], photos: dict[str, Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for file in _open_lists(path, "labels"):
+        for row in rows(file, ("ImageID", "LabelName", "Confidence")):
+            if row["ImageID"] in photos and float(row["Confidence"] or 0) >= 1:
+                found.setdefault(row["ImageID"], []).append(names.get(row["LabelName"], row["LabelName"]))
+    return found
+
+
+def _open_boxes(path: Path, names: dict[str, str], photos: dict[str, Any]) -> dict[str, dict[str, Box]]:
+    """{image: {name: its largest box}}; where a group stands, the name without a box would be cut out too: none."""
+    found: dict[str, dict[str, Box]] = {}
+    for file in _open_lists(path, "bbox"):
+        for row in rows(file, ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")):
+            if row["ImageID"] not in photos or row.get("IsGroupOf") == "1":
+                continue
+            box = _box(row, file)
+            own, name = found.setdefault(row["ImageID"], {}), names.get(row["LabelName"], row["LabelName"])
+            if name not in own or _area(box) > _area(own[name]):
+                own[name] = box
+    return found
+
+
+def _box(row: dict[str, str], file: Path) -> Box:
+    try:
+        left, top, right, bottom = (float(row[name]) for name in ("XMin", "YMin", "XMax", "YMax"))
+    except ValueError as error:
+        raise DataError(f"{file}: image {row['ImageID']}: a box is no four numbers ({error})") from error
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise DataError(f"{file}: image {row['ImageID']}: a box of {left}, {top}, {right}, {bottom} lies in no image")
+    return left, top, right, bottom
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _open_licences(path: Path, photos: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    for file in sorted({*path.glob("*image_ids*.csv"), *path.glob("*images*rotation*.csv")}):
+        for row in rows(file, ("ImageID", "License")):
+            if row["ImageID"] in photos:
+                found[row["ImageID"]] = " by ".join(filter(None, (row["License"], row.get("Author") or "")))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------- ImageNet
+
+_SYNSET = re.compile(r"n\d{8}")
+_WORD_LISTS = ("words.txt", "synset_words.txt", "LOC_synset_mapping.txt")
+
+
+def _synset_folders(path: Path) -> list[Path]:
+    inner = path / "train"
+    return [one for one in folders(inner if inner.is_dir() else path) if _SYNSET.fullmatch(one.name)]
+
+
+def _imagenet_at(path: Path) -> bool:
+    return path.is_dir() and bool(_synset_folders(path))
+
+
+def _imagenet(path: Path) -> Iterator[Item]:
+    words = _imagenet_words(path)
+    for folder in _synset_folders(path):
+        kinds = (folder.name, *words.get(folder.name, ()))
+        for name, place in photos_below(folder, path):
+            yield Item("imagenet", "imagenet", name, kinds, place)
+
+
+def _imagenet_words(path: Path) -> dict[str, tuple[str, ...]]:
+    """{synset: its words}, of lines such as `n11939491 daisy` (a tab or a blank between them)."""
+    found = {}
+    for file in (path / name for name in _WORD_LISTS):
+        text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        for line in text.splitlines():
+            synset, _, rest = line.strip().replace("\t", " ").partition(" ")
+            if _SYNSET.fullmatch(synset):
+                found[synset] = tuple(word.strip() for word in rest.split(","))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- pack
+
+_PACK_SOURCES = ("imagenet", "inaturalist", "openimage", "oxford_102", "tf_flowers")
+_SIZES = re.compile(r"tfrecords-jpeg-(\d+)x\1")
+
+
+def _pack_folders(path: Path) -> list[Path]:
+    """The folder of the largest images of each source in the pack, or of one source by itself."""
+    inside = [path / name for name in _PACK_SOURCES if _largest(path / name)]
+    return [found for one in inside or [path] if (found := _largest(one))]
+
+
+def _largest(path: Path) -> Path | None:
+    sizes = {int(match[1]): one for one in folders(path) if (match := _SIZES.fullmatch(one.name))}
+    there = {size: one for size, one in sizes.items() if any(file.suffix in SUFFIXES for file in one.iterdir())}
+    return there[max(there)] if there else None
+
+
+def _pack_at(path: Path) -> bool:
+    return path.is_dir() and bool(_pack_folders(path))
+
+
+def _pack(path: Path) -> Iterator[Item]:
+    for folder in _pack_folders(path):
+        for shard in list_shards(folder):
+            assert isinstance(shard.path, Path)
+            yield from _pack_shard(refuse_outside(shard.path, path), folder.parent.name)
+
+
+def _pack_shard(path: Path, source: str) -> Iterator[Item]:
+    """Its records, the largest images of which there are several. Raises DataError at the first damaged one."""
+    for number, frame in enumerate(scan_frames(path)):
+        if not isinstance(frame, Frame):
+            raise DataError(str(frame))
+        record = frame.checked()
+        if isinstance(record, BadRecord):
+            raise DataError(str(record))
+        try:
+            example = parse_example(record.data)
+        except SchemaError as error:
+            raise DataError(f"{path}: record {number}: {error}") from error
+        kinds = () if example.label is None else (str(example.label),)
+        name = example.id or f"{path.name}/{number}"
+        yield Item(source, LABELS, name, kinds, Slot(path, frame.offset, frame.end))
+
+
+# --------------------------------------------------------------------------------------------------- of one's own
+
+
+def _csv_at(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".csv"
+
+
+def _csv(path: Path) -> Iterator[Item]:
+    """Paths are relative to the folder that the file lies in, and stay below it."""
+    root = path.parent
+    for row in rows(path, ("path",)):
+        kind = row.get("label") or row.get("name")
+        if not kind:
+            raise DataError(
+                f"{path}: {row['path']!r} has neither a label nor a name: wanted columns path,label or path,name"
+            )
+        place = refuse_outside(root / row["path"], root)
+        yield Item(path.stem, LABELS, row["path"], (kind,), place)
+
+
+def _folder_at(path: Path) -> bool:
+    return any(next(photos_below(one, path), None) for one in folders(path))
+
+
+def _folder(path: Path) -> Iterator[Item]:
+    for folder in folders(path):
+        for name, place in photos_below(folder, path):
+            yield Item(path.resolve().name, LABELS, name, (folder.name,), place)
+
+
+# ------------------------------------------------------------------------------------------------------------ which
+
+SOURCES = (
+    Source("csv", "a .csv file with columns path,label or path,name", _csv_at, _csv),
+    Source("pack", "SOURCE/tfrecords-jpeg-SxS/*.tfrec (the external pack)", _pack_at, _pack),
+    Source("oxford_102", "imagelabels.mat and jpg/ (Oxford 102)", _oxford_at, _oxford),
+    Source("inaturalist", "train/NNNNN_..._Genus_species/ (iNaturalist 2021)", _inaturalist_at, _inaturalist),
+    Source("openimages", "*class-descriptions*.csv and *annotations*.csv (Open Images)", _openimages_at, _openimages),
+    Source("imagenet", "nNNNNNNNN/ (ImageNet)", _imagenet_at, _imagenet),
+    Source("tf_flowers", "flower_photos/ with roses/, sunflowers/, tulips/ (tf_flowers)", _tf_flowers_at, _tf_flowers),
+    Source("folder", f"CLASS/*{'|*'.join(PHOTO_SUFFIXES)} (photos of your own)", _folder_at, _folder),
+)
+"""In the order in which they are looked for: the more particular first."""
+
+
+def recognised(paths: list[Path]) -> list[Located]:
+    """The sources at these paths. Raises DataError for a path that is not there or holds nothing known."""
+    found: list[Located] = []
+    for path in paths:
+        source = _recognised(path)
+        count = sum(one.source is source for one in found)
+        found.append(Located(source, path, source.name + (f"-{count + 1}" if count else "")))
+    return found
+
+
+def _recognised(path: Path) -> Source:
+    if not path.exists():
+        raise DataError(f"{path}: there is no such source: check the path")
+    for source in SOURCES:
+        if source.lies_at(path):
+            return source
+    looked_for = "; ".join(source.layout for source in SOURCES)
+    raise DataError(f"{path}: no layout that is known. Looked for: {looked_for}")
