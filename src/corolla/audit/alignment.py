@@ -151,9 +151,9 @@ def _cut(images: Floats, top: NDArray, left: NDArray, side: int) -> Floats:
 
 
 def _ssim(one: Floats, other: Floats) -> Floats:
-    """Mean SSIM of images float32[m, s, s]: float32[m]. A difference in brightness and contrast of the whole is taken out.
+    """Mean SSIM of images float32[m, s, s]: float32[m].
 
-    Twins that were made lighter or darker are twins: the second is brought to the mean and spread of the first.
+    The second is brought to the mean and spread of the first: twins that were made lighter or darker are twins.
     """
     other = (other - _mean(other)) * (_spread(one) / np.maximum(_spread(other), 1)) + _mean(one)
     size = (1, _WINDOW, _WINDOW)

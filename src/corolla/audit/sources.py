@@ -199,7 +199,9 @@ def _splits(data: AnyPath, image_size: int | None) -> tuple[SplitFiles, ...]:
 # ------------------------------------------------------------------------------------------------------- second look
 
 
-def pixels(gathered: Gathered, wanted: Collection[int], make: Callable[[Pixels], Pixels]) -> Iterator[tuple[int, Pixels]]:
+def pixels(
+    gathered: Gathered, wanted: Collection[int], make: Callable[[Pixels], Pixels]
+) -> Iterator[tuple[int, Pixels]]:
     """Yield (number of the record, what `make` makes of its image uint8[h, w, 3]) for some records, in order."""
     places = {(gathered.records[i].path, gathered.records[i].number): i for i in wanted}
     touched = {path for path, _ in places}

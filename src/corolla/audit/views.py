@@ -38,7 +38,7 @@ VIEWS: tuple[View, ...] = tuple(
     for mirrored in (False, True)
     for part in ((0.0, 0.0, 1.0), *((down * (1 - _KEPT), right * (1 - _KEPT), _KEPT) for down, right in _CORNERS))
 )
-"""The views of one photo that are compared with others as they are: whole, nine crops, and the mirror images of these."""
+"""Of one photo, to be compared with others as they are: whole, nine crops, and the mirror images of these."""
 
 
 def glances(thumbnails: NDArray[np.uint8], view: View = PLAIN) -> NDArray[np.float32]:
