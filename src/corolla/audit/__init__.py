@@ -7,7 +7,7 @@ writes the data without what does harm, `audit_page` a page to look at.
 from collections.abc import Sequence
 
 from corolla.audit import labels
-from corolla.audit.clean import Cleaned, Twins, write_clean
+from corolla.audit.clean import Cleaned, Twins, refuse_taken, write_clean
 from corolla.audit.pages import audit_page
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import gather
@@ -17,7 +17,7 @@ from corolla.reporter import SILENT, Reporter
 from corolla.storage import AnyPath
 from corolla.types import OnBadRecord
 
-__all__ = ["AuditReport", "Cleaned", "Twins", "audit", "audit_page", "write_clean"]
+__all__ = ["AuditReport", "Cleaned", "Twins", "audit", "audit_page", "refuse_taken", "write_clean"]
 
 
 def audit(

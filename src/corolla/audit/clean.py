@@ -38,6 +38,10 @@ class Cleaned:
     kept: int
     left_out: dict[str, int]
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"path": str(self.path), "kept": self.kept, "left_out": self.left_out}
+
 
 def to_leave_out(report: AuditReport, twins: Twins = "one") -> dict[int, str]:
     """The numbers of records that are left out, each with its reason."""

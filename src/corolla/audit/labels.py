@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from corolla import soft
 from corolla.audit.sources import Gathered
 from corolla.audit.twins import Twin
-from corolla.errors import RunError
-from corolla.run import Predictions, read_predictions
+from corolla.classes import COUNT
+from corolla.run import Predictions
 from corolla.storage import AnyPath
 
 PREDICTIONS = "predictions.npz"
@@ -78,9 +79,5 @@ def doubts(predictions: Predictions) -> list[Doubt]:
 
 
 def out_of_fold(path: AnyPath) -> Predictions:
-    """The predictions of a cross-validation: its folder, or the file. Raises RunError (none, or damaged)."""
-    found = read_predictions(path / PREDICTIONS if path.is_dir() else path, "name what `corolla cross` has written")
-    ids, labels, shape = found.ids, found.labels, found.probabilities.shape
-    if len(shape) != 2 or not len(ids) == len(labels) == shape[0] or (len(labels) and labels.max() >= shape[1]):
-        raise RunError(f"{path} is damaged: ids, labels and probabilities do not fit: name what `corolla cross` wrote")
-    return found
+    """The predictions of a cross-validation: its folder, or the file. Raises as `soft.read`: none, or damaged."""
+    return soft.read(str(path / PREDICTIONS if path.is_dir() else path), COUNT)
