@@ -125,7 +125,7 @@ def report(twins: list, count: int, before: set[tuple[int, int]], seconds: float
 
 
 def drawn(count: int, seed: int = 0, poses: int = 400, share: float = 0.55) -> NDArray[np.uint8]:
-    """Thumbnails with the spectrum of photos, around some poses, so that strangers look alike as often as flowers do."""
+    """Thumbnails with the spectrum of photos, around some poses, that look alike about as often as flowers do."""
     random = np.random.default_rng(seed)
     order = np.arange(SIDE)
     fall = 1 / np.maximum(np.hypot(order[:, None], order[None]), 1)

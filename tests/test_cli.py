@@ -37,6 +37,9 @@ VERBS = (
     "pseudo",
     "plan",
     "doctor",
+    "audit",
+    "submission",
+    "data",
 )
 MICRO = options(PROBE)
 

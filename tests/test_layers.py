@@ -18,7 +18,7 @@ LAYERS = (
     "records",
     "images order photo folds",
     "hosts mesh metrics",
-    "calibrate decide",
+    "calibrate decide page",
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
@@ -29,7 +29,7 @@ LAYERS = (
     "journal judge panel console trust",
     "job",
     "loop fit",
-    "sample fetch check sheet train evaluate blend soup predict distill pseudo identify plan doctor export",
+    "sample fetch check sheet train evaluate blend soup predict distill pseudo identify plan doctor export audit submission show",
     "cross",
     "cli",
 )
@@ -51,6 +51,9 @@ VERBS = (
     "plan",
     "doctor",
     "export",
+    "audit",
+    "submission",
+    "show",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
