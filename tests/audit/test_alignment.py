@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from planted import brightened, cropped, scene
+
 from corolla.audit.alignment import SIDE, align
 from corolla.audit.sources import thumbnail
+from corolla.audit.twins import SURE
 
 
 def aligned(one: np.ndarray, other: np.ndarray, mirrored: bool = False) -> tuple[float, int]:
@@ -25,7 +26,7 @@ def test_a_crop_is_found_at_any_place_either_way_round(seed, top, left, first, t
     part = cropped(whole, top, left)
     part = part[:, ::-1] if turned else part
     ssim, side = aligned(*((part, whole) if first else (whole, part)), mirrored=turned)
-    assert ssim > 0.85 and side == 58
+    assert ssim > SURE and side == 58
 
 
 @given(st.integers(0, 30), st.sampled_from([0.8, 1.2]))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from planted import COPIES, encoded, scene
+
 from corolla.audit import audit, audit_page, write_clean
 from corolla.audit.clean import REASONS, to_leave_out
 from corolla.audit.labels import doubts
@@ -31,7 +31,7 @@ def photo(seed: int, name: str, label: int | None, how: str = "") -> Example:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train: 0-5, a copy of 0 with another label, one of 1 with its own; val: 6-8, a copy of 2; test: 9-11, one of 3."""
+    """train: 0-5, a copy of 0 with another label, one of 1; val: 6-8, a copy of 2; test: 9-11, one of 3."""
     folder = tmp_path_factory.mktemp("audit") / "data"
     train = [photo(i, f"train{i}", i) for i in range(6)]
     more = [photo(0, "train-odd", 7, "cropped in a corner"), photo(1, "train-same", 1, "mirrored")]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from planted import scene
+
 from corolla.audit.sources import thumbnail
 from corolla.audit.views import PLAIN, SIDE, VIEWS, View, glances
 

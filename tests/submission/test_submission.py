@@ -63,11 +63,11 @@ def test_faults_in_rows(fault, written, tiny_data):
 
 def test_faults_of_the_file(written, tiny_data, tmp_path):
     for path, wanted in (
-        (written(ROWS, header="id,class"), "the header is 'id,class', wanted 'id,label'"),
-        (written(ROWS, header="test9999,1"), "the header is 'test9999,1'"),
-        (written(ROWS, mark=b"\xef\xbb\xbf"), "begins with a byte order mark"),
-        (written([], header=""), "the file is empty"),
-        (written(["\x00"], mark=b"\xff\xfe\xff"), "is no UTF-8 text"),
+        (written(ROWS, "a", header="id,class"), "the header is 'id,class', wanted 'id,label'"),
+        (written(ROWS, "b", header="test9999,1"), "the header is 'test9999,1'"),
+        (written(ROWS, "c", mark=b"\xef\xbb\xbf"), "begins with a byte order mark"),
+        (written([], "d", header=""), "the file is empty"),
+        (written(ROWS, "e", mark=b"\xff"), "is no UTF-8 text"),
     ):
         found = check(path, tiny_data)
         assert not found.ok and any(wanted in line for line in found.faults), found.faults

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import UNSPLIT, Gathered, Source
 from corolla.errors import DataError, RunError, WishError
-from corolla.records.framing import write_records
+from corolla.records.framing import Record, write_records
 from corolla.records.shards import Shard, SplitFiles, Unread, unread_shards
 from corolla.storage import AnyPath
 
@@ -140,8 +140,8 @@ def _left(shard: Shard, items: Iterator[Any], gone: set) -> Iterator[bytes]:
     for item in items:
         if isinstance(item, Unread) and (shard.path, item.frame.number) not in gone:
             record = item.frame.checked()
-            if hasattr(record, "data"):
-                yield record.data  # pyright: ignore
+            if isinstance(record, Record):
+                yield record.data
 
 
 def _copy_sample(source: Source, folder: Path) -> None:

@@ -5,19 +5,23 @@ a similarity (cosine) from a limit on.
 
 The space is cut into cells around about sqrt(n) centres (k-means), and each query looks only into the cells nearest to
 it: an inverted file (Sivic & Zisserman, 2003, "Video Google"; Jégou et al., 2011). The work grows as n^1.5; up to
-`SMALL` vectors there is one cell, and nothing is missed. Memory: the vectors, and blocks of `BLOCK` queries.
+`SMALL` vectors there is one cell, and nothing is missed. Memory: the vectors, views of `BLOCK` of them, and 16 MB.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-SMALL = 4_096
+SMALL = 20_000
 BLOCK = 16_384
-PROBES = 6
+PROBES = 16
 """Cells that a query looks into."""
+
+_COMPARED = 1 << 22
+"""Similarities that are held at once."""
 
 _ROUNDS, _A_CENTRE = 6, 40
 
@@ -47,6 +51,8 @@ def neighbours(vectors: Vectors, limit: float, views: int = 0, look: Look | None
     vectors: float32[n, d], rows of length 1 (or 0, which is like nothing). views, look: further vectors of the same
     things. Deterministic.
     """
+    if not len(vectors):
+        return _united([], 0)
     cells = _Cells(vectors)
     found = []
     for view in range(-1, views):
@@ -57,11 +63,11 @@ def neighbours(vectors: Vectors, limit: float, views: int = 0, look: Look | None
     return _united(found, len(vectors))
 
 
-def _united(found: Sequence[tuple[NDArray, ...]], n: int) -> Pairs:
+def _united(found: Sequence[tuple[Any, ...]], n: int) -> Pairs:
     """Each pair once, with its best similarity, in ascending order."""
     if not found:
         return Pairs(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.float32, np.int64)))
-    one, other, alike, view = (np.concatenate(part) for part in zip(*found, strict=True))
+    one, other, alike, view = (np.concatenate([part[column] for part in found]) for column in range(4))
     keys = np.minimum(one, other) * n + np.maximum(one, other)
     order = np.lexsort((view, -alike, keys))  # of each pair the best comes first
     best = order[np.flatnonzero(np.diff(keys[order], prepend=-1))]
@@ -88,13 +94,13 @@ class _Cells:
         for cell in range(len(self.centres)):
             inside = self.order[self.edges[cell] : self.edges[cell + 1]]
             asking = who[by_cell[edges[cell] : edges[cell + 1]]]
-            if not len(inside) or not len(asking):
-                continue
-            alike = queries[asking] @ self.vectors[inside].T
-            rows, columns = np.divmod(np.flatnonzero(alike.ravel() >= limit), len(inside))
-            one, other = asking[rows] + number, inside[columns]
-            apart = one != other
-            if apart.any():
+            at_once = max(_COMPARED // max(len(inside), 1), 1)
+            for start in range(0, len(asking) if len(inside) else 0, at_once):
+                part = asking[start : start + at_once]
+                alike = queries[part] @ self.vectors[inside].T
+                rows, columns = np.divmod(np.flatnonzero(alike.ravel() >= limit), len(inside))
+                one, other = part[rows] + number, inside[columns]
+                apart = one != other
                 yield one[apart], other[apart], alike[rows, columns][apart]
 
 

@@ -165,10 +165,14 @@ def _with_more(gathered: Gathered, pairs: Pairs, aligned: Aligned, more: Pairs) 
     ]
     turned = each[1].ssim > each[0].ssim
     view = np.where(turned, next(i for i, view in enumerate(VIEWS) if view.mirrored), -1)
-    columns = zip((pairs.first, pairs.second, pairs.similarity, pairs.view), (first, second, alike, view), strict=True)
     ssim, side = (np.where(turned, getattr(each[1], name), getattr(each[0], name)) for name in ("ssim", "side"))
-    joined = Aligned(np.concatenate([aligned.ssim, ssim]), np.concatenate([aligned.side, side]))
-    return Pairs(*(np.concatenate(column) for column in columns)), joined
+    joined = Pairs(
+        np.concatenate([pairs.first, first]),
+        np.concatenate([pairs.second, second]),
+        np.concatenate([pairs.similarity, alike]),
+        np.concatenate([pairs.view, view]),
+    )
+    return joined, Aligned(np.concatenate([aligned.ssim, ssim]), np.concatenate([aligned.side, side]))
 
 
 def features(gathered: Gathered, wanted: Sequence[int], reporter: Reporter = SILENT) -> dict[int, NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from corolla import calibrate, decide, soft
 from corolla.classes import COUNT, NAMES
 from corolla.errors import DataError
-from corolla.records.shards import Labels, MissingSplitError, find_split, read_split
+from corolla.records.shards import Found, Labels, MissingSplitError, find_split, read_split
 from corolla.run import Predictions
 from corolla.storage import AnyPath
 from corolla.submission.reading import Written, read
@@ -100,7 +100,7 @@ def _records(data: AnyPath, split: str, image_size: int | None, labels: Labels) 
     examples = [
         found.example
         for found in read_split(find_split(data, split, image_size), on_bad_record="skip", labels=labels)
-        if hasattr(found, "example")
+        if isinstance(found, Found)
     ]
     return [each.id for each in examples], [each.label for each in examples]
 
