@@ -124,7 +124,7 @@ def report(twins: list, count: int, before: set[tuple[int, int]], seconds: float
 # ------------------------------------------------------------------------------------------------------------ scale
 
 
-def drawn(count: int, seed: int = 0, poses: int = 400, share: float = 0.55) -> NDArray[np.uint8]:
+def drawn(count: int, seed: int = 0, poses: int = 400, share: float = 0.7) -> NDArray[np.uint8]:
     """Thumbnails with the spectrum of photos, around some poses, that look alike about as often as flowers do."""
     random = np.random.default_rng(seed)
     order = np.arange(SIDE)

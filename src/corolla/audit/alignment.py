@@ -174,11 +174,12 @@ def _ssim(one: Floats, other: Floats) -> Floats:
 
     The second is brought to the mean and spread of the first: twins that were made lighter or darker are twins.
     """
-    other = (other - _mean(other)) * (_spread(one) / np.maximum(_spread(other), 1)) + _mean(one)
+    level = (other - _mean(other)) * (_spread(one) / np.maximum(_spread(other), 1)) + _mean(one)
     size = (1, _WINDOW, _WINDOW)
     middle = slice(_WINDOW // 2, -(_WINDOW // 2))
     mean_one, mean_other, squares_one, squares_other, products = (
-        uniform_filter(each, size)[:, middle, middle] for each in (one, other, one * one, other * other, one * other)
+        uniform_filter(each, size)[:, middle, middle]  # pyright: ignore
+        for each in (one, level, one * one, level * level, one * level)
     )
     varies = squares_one - mean_one**2 + squares_other - mean_other**2
     together = products - mean_one * mean_other

@@ -66,7 +66,8 @@ def neighbours(vectors: Vectors, limit: float, views: int = 0, look: Look | None
 def _united(found: Sequence[tuple[Any, ...]], n: int) -> Pairs:
     """Each pair once, with its best similarity, in ascending order."""
     if not found:
-        return Pairs(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.float32, np.int64)))
+        none = np.empty(0, np.int64)
+        return Pairs(none, none, np.empty(0, np.float32), none)
     one, other, alike, view = (np.concatenate([part[column] for part in found]) for column in range(4))
     keys = np.minimum(one, other) * n + np.maximum(one, other)
     order = np.lexsort((view, -alike, keys))  # of each pair the best comes first
