@@ -50,10 +50,9 @@ def _leaks(report: AuditReport) -> Markup:
         (leak.part, f"{leak.records:,}", *(f"{leak.twins[part]:,}" for part in parts), f"{leak.others:,}")
         for leak in report.leaks
     ]
-    lead = element("p", "Records of each line that have a twin in each column: a model that has learned from one split")
-    head = element("h2", "Leaks")
-    note = element("p", "has seen these of the other. Counted are records, not pairs.", kind="dim")
-    return element("section", head, lead, note, table(("split", "records", *parts, "any other split"), rows))
+    told = "Records of each line with a twin in each column: what a model that has learned from one split has seen of the"
+    lead = element("p", f"{told} other. Counted are records, not pairs.", kind="dim")
+    return section("Leaks", lead, table(("split", "records", *parts, "any other split"), rows))
 
 
 def _figures(report: AuditReport, twins: Sequence[Twin], images: dict[int, Pixels], most: int) -> list[Markup]:
