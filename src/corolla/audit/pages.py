@@ -50,8 +50,8 @@ def _leaks(report: AuditReport) -> Markup:
         (leak.part, f"{leak.records:,}", *(f"{leak.twins[part]:,}" for part in parts), f"{leak.others:,}")
         for leak in report.leaks
     ]
-    told = "Records of each line with a twin in each column: what a model that has learned from one split has seen of the"
-    lead = element("p", f"{told} other. Counted are records, not pairs.", kind="dim")
+    told = "Records of each line with a twin in each column: what a model that has learned from one split has seen of"
+    lead = element("p", f"{told} the other. Counted are records, not pairs.", kind="dim")
     return section("Leaks", lead, table(("split", "records", *parts, "any other split"), rows))
 
 
