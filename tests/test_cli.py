@@ -16,7 +16,7 @@ from corolla import cli, presets
 from corolla.cli import main
 from corolla.config import GrowSettings
 from corolla.run import RunFolder
-from corolla.types import Example
+from corolla.types import SPLITS, Example
 from flow import PROBE, SETTINGS, flower, options, write_flowers
 from tiny import example, write_shard
 
@@ -37,6 +37,9 @@ VERBS = (
     "pseudo",
     "plan",
     "doctor",
+    "audit",
+    "submission",
+    "data",
 )
 MICRO = options(PROBE)
 
@@ -403,3 +406,53 @@ def test_distill_and_pseudo_print_a_line_and_the_path(invoke, flowers, finished,
     assert code == 0 and json.loads(out)["labelled"] > 0 and json.loads(out)["path"] == str(tmp_path / "p.npz")
     code, out, err = invoke("pseudo", probed, *words)
     assert code == 2 and one_line(err).startswith("pseudo needs at least two runs")
+
+
+# ------------------------------------------------------------------------------------------- audit, submissions, data
+
+
+def test_audit(invoke, flowers, tmp_path):
+    wish = ("--write-clean", tmp_path / "clean", "--html", tmp_path / "page.html")
+    code, out, err = invoke("audit", flowers, *wish)
+    assert code == 0 and err == "" and "records with a twin in" in out and "pairs of twins" in out
+    assert out.splitlines()[-2:] == [str(tmp_path / "clean"), str(tmp_path / "page.html")]
+    assert (tmp_path / "page.html").read_bytes().startswith(b"<!DOCTYPE html>")
+    code, out, err = invoke("audit", tmp_path / "clean", "--json")
+    told = json.loads(out)
+    assert code == 0 and err == "" and told["records"] <= 65 and {each["part"] for each in told["leaks"]} == set(SPLITS)
+    for words, code, line in (
+        ((), 2, "audit needs at least one DATA folder"),
+        ((flowers, *wish), 2, f"{tmp_path / 'clean'} is there already: choose another --write-clean"),
+        ((flowers, "--predictions", tmp_path), 1, f"{tmp_path / 'predictions.npz'} is missing or damaged"),
+    ):
+        found, out, err = invoke("audit", *words)
+        assert (found, out) == (code, "") and one_line(err).startswith(line)
+
+
+def test_submission(invoke, flowers, tmp_path):
+    good, bad, page = tmp_path / "good.csv", tmp_path / "bad.csv", tmp_path / "page.html"
+    good.write_text("id,label\n" + "".join(f"test{i:03d},{i % 6}\n" for i in range(9)))
+    bad.write_text("id,label\n" + "".join(f"test{i:03d},{i * 20}\n" for i in range(9)))
+    code, out, err = invoke("submission", "check", good, "--data", flowers)
+    assert code == 0 and err == "" and "9 rows, nothing wrong" in out
+    code, out, err = invoke("submission", "check", bad, "--data", flowers, "--json")
+    assert code == 1 and err == "" and "a label outside 0 to 103" in json.loads(out)["faults"][0]
+    other = tmp_path / "other.csv"
+    other.write_text(good.read_text().replace(",1", ",2"))
+    code, out, err = invoke("submission", "diff", good, other, "--data", flowers, "--html", page)
+    assert code == 0 and err == "" and out.splitlines()[-1] == str(page) and "77.78% of 9 ids" in out
+    for words, code, line in (
+        (("check", tmp_path / "none.csv", "--data", flowers), 1, f"{tmp_path / 'none.csv'}: cannot be read"),
+        (("diff", good, bad), 1, f"{bad}: a label outside 0 to 103"),
+        (("diff", good, other, "--data", flowers), 2, "--data is for the photos of the page"),
+    ):
+        found, out, err = invoke("submission", *words)
+        assert (found, out) == (code, "") and one_line(err).startswith(line)
+
+
+def test_data_show(invoke, flowers, tmp_path):
+    for name in ("data.html", "sheet.png"):
+        assert invoke("data", "show", flowers, "--out", tmp_path / name) == (0, f"{tmp_path / name}\n", "")
+    code, out, err = invoke("data", "show", flowers, "--out", tmp_path / "data.txt")
+    assert (code, out) == (2, "") and "name it .html" in one_line(err)
+    assert invoke("data", "hide", flowers)[0] == 2

@@ -19,7 +19,7 @@ LAYERS = (
     "records",
     "images order photo folds hashing",
     "hosts mesh metrics",
-    "calibrate decide",
+    "calibrate decide page",
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
@@ -31,7 +31,8 @@ LAYERS = (
     "journal judge panel console trust",
     "job",
     "loop fit",
-    "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export",
+    "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export "
+    "audit submission show",
     "cross grow",
     "cli",
 )
@@ -54,6 +55,9 @@ VERBS = (
     "plan",
     "doctor",
     "export",
+    "audit",
+    "submission",
+    "show",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 

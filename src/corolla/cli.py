@@ -687,6 +687,161 @@ class Export:
         return 0
 
 
+@dataclass(frozen=True)
+class Audit:
+    """Look for photos that occur twice, in and between splits and data sets, and for labels that are likely wrong."""
+
+    data: Positional[tuple[Anywhere, ...]]
+    """One or more folders with train/ val/ test/, with tfrecords-jpeg-SxS folders, or with shards alone."""
+    predictions: Anywhere | None = None
+    """What `corolla cross` wrote of these data: labels in doubt are looked for too."""
+    html: Anywhere | None = None
+    """File to write a page to: twins side by side, labels in doubt."""
+    write_clean: OnDisk | None = None
+    """Folder to write the data to without train records that have a twin elsewhere; must not hold anything yet."""
+    twins: Literal["one", "all", "none"] = "one"
+    """Kept of twins within train: the first, all, or none. Of twins with two labels only `all` keeps any."""
+    thorough: bool = False
+    """Also compare photos that the model inside the package sees alike: takes minutes for thousands of photos."""
+    image_size: int | None = None
+    """Side of the images [px], where the data come in several sizes."""
+    on_bad_record: OnBadRecord = "fail"
+    """Stop at a record that cannot be used, or leave it out and say so."""
+    json: bool = False
+    """Print everything as JSON."""
+
+    def run(self) -> int:
+        from corolla.audit import audit, audit_page, refuse_taken, write_clean
+        from corolla.checkpoint import write_file
+        from corolla.console import ConsoleReporter, print_audit
+        from corolla.storage import refuse_unwritable
+
+        if self.write_clean:
+            refuse_taken(self.write_clean)
+        if self.html:
+            refuse_unwritable(self.html)
+        with ConsoleReporter(_console()) as reporter:
+            wish = (self.predictions, self.image_size, self.on_bad_record, self.thorough, reporter)
+            report = audit(self.data, *wish)
+            for bad in report.gathered.bad:
+                reporter.warn(f"skipped {bad}")
+        cleaned = write_clean(report, self.write_clean, self.twins) if self.write_clean else None
+        if self.html:
+            write_file(self.html, audit_page(report))
+        if self.json:
+            _emit(report.to_json() | ({"clean": cleaned.to_json()} if cleaned else {}))
+        else:
+            print_audit(Console(), report.to_json(), cleaned.to_json() if cleaned else None)
+            for path in filter(None, (self.write_clean, self.html)):
+                print(path)
+        return 0
+
+
+@dataclass(frozen=True)
+class CheckSubmission:
+    """Say what is wrong with a submission, before it is sent in: exit code 1 where something is."""
+
+    file: Positional[Anywhere]
+    """The submission: a CSV file `id,label`."""
+    data: Anywhere
+    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders."""
+    split: Literal["train", "val", "test"] = "test"
+    """Split that it is of."""
+    predictions: tuple[Anywhere, ...] = ()
+    """Files of ids and probabilities: of this split, to tell the score to expect; out of fold, to calibrate them."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        from corolla.console import print_checked
+        from corolla.submission import check
+
+        found = check(self.file, self.data, self.split, self.predictions)
+        if self.json:
+            _emit(found.to_json())
+        else:
+            print_checked(Console(), found.to_json())
+        return 0 if found.ok else 1
+
+
+@dataclass(frozen=True)
+class DiffSubmissions:
+    """Compare two submissions: agreement, classes that moved, and the photos."""
+
+    first: Positional[Anywhere]
+    """A submission."""
+    second: Positional[Anywhere]
+    """Another."""
+    data: Anywhere | None = None
+    """Data that they are of, for the photos of the page."""
+    split: Literal["train", "val", "test"] = "test"
+    """Split that they are of."""
+    html: Anywhere | None = None
+    """File to write a page to."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        from corolla.checkpoint import write_file
+        from corolla.console import print_difference
+        from corolla.storage import refuse_unwritable
+        from corolla.submission import diff, diff_page
+
+        if self.data and not self.html:
+            raise WishError("--data is for the photos of the page: name it with --html FILE")
+        if self.html:
+            refuse_unwritable(self.html)
+        found = diff(self.first, self.second)
+        if self.html:
+            write_file(self.html, diff_page(found, self.data, self.split))
+        if self.json:
+            _emit(found.to_json())
+        else:
+            print_difference(Console(), found.to_json())
+            if self.html:
+                print(self.html)
+        return 0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Check a submission before it is sent in, or compare two."""
+
+    what: (
+        Annotated[CheckSubmission, tyro.conf.subcommand("check", prefix_name=False)]
+        | Annotated[DiffSubmissions, tyro.conf.subcommand("diff", prefix_name=False)]
+    )
+
+    def run(self) -> int:
+        return self.what.run()
+
+
+@dataclass(frozen=True)
+class Data:
+    """Write an overview of a data set: photos a class, their sizes, and what they look like."""
+
+    what: Positional[Literal["show"]]
+    """What to do with the data."""
+    data: Positional[Anywhere]
+    """Folder with train/ val/ test/, or with tfrecords-jpeg-SxS folders."""
+    out: Anywhere = Path("data.html")
+    """File to write: .html for the page, .png, .jpg or .webp for the photos alone."""
+    photos: int = 8
+    """Photos of each class."""
+    image_size: int | None = None
+    """Side of the images [px], where the data come in several sizes."""
+    on_bad_record: OnBadRecord = "fail"
+    """Stop at a record that cannot be used, or leave it out and say so."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter
+        from corolla.show import show
+
+        with ConsoleReporter(_console()) as reporter:
+            print(show(self.data, self.out, self.photos, self.image_size, self.on_bad_record, reporter))
+        return 0
+
+
 Command = (
     Sample
     | Fetch
@@ -707,6 +862,9 @@ Command = (
     | Plan
     | Doctor
     | Export
+    | Audit
+    | Submission
+    | Data
 )
 
 

@@ -370,3 +370,78 @@ def print_built(console: Console, built: dict[str, Any]) -> None:
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+# ------------------------------------------------------------------------------------------------- audit, submissions
+
+_SHOWN = 10
+"""Labels in doubt or in conflict that are shown; --json and --html have them all."""
+
+
+def print_audit(console: Console, found: dict[str, Any], cleaned: dict[str, Any] | None) -> None:
+    """Leaks as a table, then labels in conflict and in doubt, then what was written."""
+    parts = [leak["part"] for leak in found["leaks"]]
+    table = Table(box=None, pad_edge=False, header_style="dim", title="records with a twin in", title_style="dim")
+    table.add_column("")
+    for name in ("records", *parts, "any other"):
+        table.add_column(name, justify="right")
+    for leak in found["leaks"]:
+        counts = [leak["records"], *(leak["twins"][part] for part in parts), leak["others"]]
+        table.add_row(Text(leak["part"]), *(f"{count:,}" for count in counts))
+    console.print(table)
+    for line in _audit_lines(found, cleaned):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _audit_lines(found: dict[str, Any], cleaned: dict[str, Any] | None) -> Iterator[str]:
+    exact = sum(twin["exact"] for twin in found["twins"])
+    yield f"{len(found['twins']):,} pairs of twins, {exact:,} of them byte for byte"
+    for each in found["conflicts"][:_SHOWN]:
+        calls = (f"{one['split']} {one['id']} is {one['label']}" for one in (each["first"], each["second"]))
+        yield f"two labels: {', '.join(calls)}"
+    for each in (found["doubts"] or [])[:_SHOWN]:
+        chances = f"({each['given_probability']:.0%}), likely {each['likely_name']} ({each['likely_probability']:.0%})"
+        yield f"in doubt: {each['id']} is called {each['name']} {chances}"
+    for name, what in (("conflicts", "twins with two labels"), ("doubts", "labels in doubt")):
+        more = len(found[name] or []) - _SHOWN
+        if more > 0:
+            yield f"and {more:,} more {what}: --json and --html have them"
+    if cleaned:
+        gone = ", ".join(f"{count:,} {reason}" for reason, count in cleaned["left_out"].items() if count) or "nothing"
+        yield f"{cleaned['kept']:,} records written; left out: {gone}"
+
+
+def print_checked(console: Console, found: dict[str, Any]) -> None:
+    """What is wrong with a submission, what is odd, and what to expect of it."""
+    lines = [("✗", "red", fault) for fault in found["faults"]]
+    lines += [("!", "yellow", warning) for warning in found["warnings"]]
+    if found["never_called"]:
+        lines.append(("·", "dim", f"{len(found['never_called'])} classes are never called: F1 of each is 0"))
+    if found["drift"] and found["ok"]:
+        drift = found["drift"]
+        line = f"classes: {drift['distance']:.1%} of the photos from train's shares, by chance {drift['expected']:.1%}"
+        lines.append(("·", "dim", line))
+    if found["expected_macro_f1"] is not None:
+        lines.append(("·", "dim", f"macro F1 to expect, over all classes: {found['expected_macro_f1']:.4f}"))
+    verdict = ("✓", "green", f"{found['rows']:,} rows, nothing wrong") if found["ok"] else None
+    for mark, style, line in (*lines, *([verdict] if verdict else [])):
+        console.print(Text.assemble((mark, style), " ", line), soft_wrap=True)
+
+
+def print_difference(console: Console, found: dict[str, Any]) -> None:
+    """Agreement of two submissions, and the classes that moved most."""
+    console.print(
+        f"{found['agreement']:.2%} of {found['ids']:,} ids have the same label; {len(found['moved']):,} moved",
+        highlight=False,
+    )
+    for name in ("first", "second"):
+        if found[f"only_in_{name}"]:
+            console.print(f"{found[f'only_in_{name}']:,} ids stand in the {name} alone", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("class")
+    for column in ("first", "second", "both"):
+        table.add_column(column, justify="right")
+    for each in found["classes"][:COSTLIEST]:
+        table.add_row(f"{each['label']} {each['name']}", *(f"{each[name]:,}" for name in ("first", "second", "both")))
+    if found["classes"]:
+        console.print(table)
