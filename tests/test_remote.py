@@ -101,7 +101,8 @@ class KilledError(BaseException):
 
 def test_a_run_in_a_store_killed_again_and_again_ends_with_the_same_numbers(fake_store, data, finished):
     run = any_path("fake://bucket/runs/one")
-    for moment in ("best/epoch-00000002/meta", "step-00000006/arrays"):
+    best = RunFolder(finished).best().number
+    for moment in (f"best/epoch-{best:08d}/meta", "step-00000006/arrays"):
         fake_store.script.append(("pipe_file", moment, KilledError()))
         with pytest.raises(KilledError):
             train(data, run, SETTINGS)
