@@ -3,7 +3,7 @@
 Takes: a data folder, a folder for the runs. Gives: a table in Markdown: macro F1 of each recipe's best epochs (mean
 over the seeds, least to most) and of its last ones, its difference from the first recipe, seconds.
 
-    python bench/ablation.py DATA --out RUNS [--seeds 0 1 2] [--only NAME ...] [--base "--image-size 160 --epochs 3 --label-smoothing 0.1"]
+    python bench/ablation.py DATA --out RUNS [--seeds 0 1 2] [--only NAME ...] [--base "--epochs 3 ..."]
 
 Every run is `corolla train DATA` with the options of BASE and of the row; finished runs are kept, so a stopped ablation
 goes on, and a table of what is finished comes from `--table`. The difference has a 95 % interval from resampling the
