@@ -44,8 +44,11 @@ RECIPES = {
     "cutmix": "--cutmix 1",
     "no-crops": "--crop-area 1",
     "longer": "--epochs 6",
+    "distilled": "--soft-labels OUT/teacher.npz",
+    "pseudo": "--pseudo OUT/pseudo.npz",
 }
-"""What each row says beside the base; the first one is compared with."""
+"""What each row says beside the base; the first one is compared with. OUT is the folder of the runs, where what
+`corolla distill` and `corolla pseudo` wrote is looked for."""
 
 DRAWS = 1000
 
@@ -54,6 +57,7 @@ def train(data: Path, run: Path, options: str, seed: int) -> None:
     """Run the command, unless it has been run."""
     if RunFolder(run).finished():
         return
+    options = options.replace("OUT", shlex.quote(str(run.parent)))
     words = [sys.executable, "-m", "corolla.cli", "train", str(data), "--out", str(run), "--seed", str(seed)]
     with run.with_suffix(".log").open("w") as log:
         subprocess.run([*words, *shlex.split(options)], check=True, stdout=log, stderr=subprocess.STDOUT)
