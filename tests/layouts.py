@@ -129,9 +129,9 @@ def openimages(folder: Path) -> Path:
 
 def imagenet(folder: Path) -> Path:
     """https://www.image-net.org/download.php: one folder a synset, words.txt with tabs."""
-    for synset in ("n11939491", "n11978713", "n12345678", "n02084071"):
+    for synset in ("n11939491", "n12345677", "n12345678", "n02084071"):
         put(folder / synset / f"{synset}_1.JPEG", photo(int(synset[-4:])))
-    words = "n11939491\tdaisy\nn11978713\tcoltsfoot, Tussilago farfara\n"
+    words = "n11939491\tdaisy\nn12345677\tcoltsfoot, Tussilago farfara\n"
     words += "n12345678\trose, rosebush\nn02084071\tdog, Canis familiaris\n"
     put(folder / "words.txt", words)
     return folder

@@ -68,10 +68,30 @@ def test_a_species_counts_before_its_genus():
 
 
 def test_a_genus_alone_is_no_english_word():
-    assert find("openimages", "Hibiscus") is None and find("inaturalist", "Hibiscus") is not None
+    assert find("openimages", "Iris") is None and find("inaturalist", "Iris") is not None
     for vocabulary in ("openimages", "imagenet", "inaturalist"):
         entry = find(vocabulary, "Rudbeckia hirta")
         assert entry is not None and entry.label == NAMES.index("black-eyed susan")
+
+
+def test_numbers_of_wordnet_count_before_their_words():
+    """Words of one synset are those of others, too: fritillary is a butterfly, rose a colour and a wine."""
+
+    def seen(*kinds: str) -> object:
+        return label_of(Item("i", "imagenet", "x", kinds, Path("x")))
+
+    assert seen("n12451915", "fritillary", "checkered lily") == (NAMES.index("fritillary"), None)
+    assert seen("n02278210", "fritillary") == Left("n02278210", "fritillary: the butterfly")
+    assert seen("n12489815", "bird of paradise", "poinciana") == Left(
+        "n12489815", "bird of paradise, poinciana: Caesalpinia"
+    )
+    numbers = [row["name"] for row in ROWS if row["source"] == "imagenet" and re.fullmatch(r"n\d{8}", row["name"])]
+    assert len({find("imagenet", number).label for number in numbers} - {None}) > 60  # pyright: ignore
+
+
+def test_open_images_names_most_classes():
+    named = {row["class"] for row in ROWS if row["source"] == "openimages" and row["class"]}
+    assert len(named) > 80
 
 
 @pytest.mark.parametrize("kind", ["colt's foot", "Colts Foot", "colt’s_foot", " colt's-foot ", "11"])
