@@ -7,11 +7,13 @@ import pytest
 
 from corolla import metrics
 from corolla.cross import cross
-from corolla.errors import WishError
+from corolla.errors import RunError, WishError
 from corolla.folds import places
 from corolla.images import load_split
+from corolla.predict import predict
 from corolla.records.shards import find_split
 from corolla.run import RunFolder
+from corolla.soup import soup
 from corolla.train import train
 from flow import SETTINGS, Recorder, assert_same_run
 
@@ -64,3 +66,26 @@ def test_one_fold_is_refused(flowers, tmp_path):
         cross(flowers, tmp_path / "runs", SETTINGS, folds=1)
     with pytest.raises(WishError, match="folds are counted from 0"):
         dataclasses.replace(SETTINGS, folds=3, fold=3)
+
+
+def test_the_mean_of_the_folds_is_a_run_that_has_learned_from_everything(flowers, crossed, tmp_path):
+    out, scores = crossed
+    made = soup([out], None, tmp_path / "soup")
+    run, folds = RunFolder(tmp_path / "soup"), [RunFolder(out / f"fold-{fold}") for fold in range(2)]
+    assert made.scores.macro_f1 == scores.macro_f1 and made.gain is None and run.settings().folds == 1
+    assert run.scores()["split"] == "out of fold" and len(run.scores()["soup"]["ingredients"]) == 2
+    assert set(run.learned()) == set(np.concatenate([fold.learned() for fold in folds]))
+    for name, value in run.best().arrays.items():
+        np.testing.assert_allclose(value, np.mean([fold.best().arrays[name] for fold in folds], axis=0), atol=1e-6)
+    assert len(predict([tmp_path / "soup"], flowers, tmp_path / "s.csv").ids) == 9
+
+
+def test_soups_that_cannot_be(flowers, crossed, tmp_path):
+    out, _ = crossed
+    for runs, error, told in (
+        ([out, out / "fold-0"], RunError, "is no run folder"),
+        ([out / "fold-0", out / "fold-1"], WishError, "has learned from the validation split"),
+    ):
+        with pytest.raises(error, match=told):
+            soup(runs, flowers, tmp_path / "soup")
+    assert not (tmp_path / "soup").exists()

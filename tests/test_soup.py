@@ -132,6 +132,8 @@ def test_what_has_no_mean(finished, flowers, tmp_path):
         with pytest.raises(WishError) as raised:
             soup(runs, flowers, tmp_path / "soup")
         assert str(raised.value) == wanted
+    with pytest.raises(WishError, match="soup wants --data DATA"):
+        soup([finished, shutil.copytree(finished, tmp_path / "copy")], None, tmp_path / "soup")
     assert not (tmp_path / "soup").exists()
 
 

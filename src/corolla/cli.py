@@ -429,14 +429,15 @@ class Blend:
 @dataclass(frozen=True)
 class Soup:
     """Average the weights of several runs of one model: as a run of its own, which predicts at the price of one. A run
-    stays in where macro F1 on the validation split does not fall with it."""
+    stays in where macro F1 on the validation split does not fall with it; of a cross-validation all folds do."""
 
     runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
-    """Finished run folders of the same model, which have not learned from the validation split."""
-    data: Anywhere
-    """Folder with val/, or with tfrecords-jpeg-SxS folders."""
+    """Finished run folders of the same model, which have not learned from the validation split; or one folder of
+    `corolla cross`."""
     out: Anywhere
     """Run folder to write."""
+    data: Anywhere | None = None
+    """Folder with val/, or with tfrecords-jpeg-SxS folders: what judges. A cross-validation needs none."""
     on_bad_record: OnBadRecord = "fail"
     """What a damaged record does: stop (fail), or be left out and counted (skip)."""
     json: bool = False
@@ -455,9 +456,13 @@ class Soup:
             _emit(made.to_json())
             return 0
         print_scores(console, made.scores, table=False)
-        (low, high), kept = made.interval, sum(one.kept for one in made.ingredients)
-        gain = f"{made.gain:+.4f} ({low:+.4f}, {high:+.4f}) over the best run"
-        line = f"{kept} of {len(made.ingredients)} runs are in it; macro F1 {gain}"
+        kept = sum(one.kept for one in made.ingredients)
+        line = f"{kept} of {len(made.ingredients)} runs are in it; "
+        if made.gain is None or made.interval is None:
+            line += "the scores are those of its runs, on records that they have not seen"
+        else:
+            low, high = made.interval
+            line += f"macro F1 {made.gain:+.4f} ({low:+.4f}, {high:+.4f}) over the best run"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         print(self.out)
         return 0

@@ -125,13 +125,15 @@ class RunFolder:
         self.write_learned(hashes([]) if learned is None else learned)
         write_json(self.path / "config.json", {"settings": asdict(settings), "data": data})
 
-    def begin_like(self, other: "RunFolder") -> None:
-        """Describe the same model, settings and data as another run does: all but what it reached."""
+    def begin_like(self, other: "RunFolder", **changed: Any) -> None:
+        """Describe the same model, settings and data as another run does: all but what it reached, and `changed`."""
         preset = other.path / PRESET
         files = [f"{PRESET}/{path.name}" for path in preset.iterdir()] if preset.is_dir() else []
-        for name in (*files, "labels.json", GRAPH, "environment.json", "config.json"):
+        for name in (*files, "labels.json", GRAPH, "environment.json"):
             if (other.path / name).is_file():
                 write_file(self.path / name, (other.path / name).read_bytes())
+        told = other._config()
+        write_json(self.path / "config.json", {**told, "settings": {**told["settings"], **changed}})
 
     def refuse_taken(self) -> None:
         """Raise WishError where anything stands at the path."""

@@ -1,11 +1,14 @@
 """A soup: the mean of the weights of several runs of one model, which predicts at the price of one run.
 
-Takes: finished run folders of the same model, and data whose validation split none of them has learned from.
-Gives: a run folder as any other, whose `scores.json` tells what is in it, and its `Scores`.
+Takes: finished run folders of the same model, and data whose validation split none of them has learned from; or a
+cross-validation. Gives: a run folder as any other, whose `scores.json` tells what is in it, and its `Scores`.
 
 The greedy soup of Wortsman et al. (2022, "Model soups"): runs come in the order of their own scores, and one stays in
 if macro F1 on the validation split does not fall with it. The mean makes sense where the runs started from the same
 weights and have not gone far from each other. What is chosen on a split scores a little too well on it; so do runs.
+
+Of a cross-validation all folds are averaged: the mean has learned from every record, so none is left to judge it, and
+its scores are those of its runs, each on the records that it has not seen.
 """
 
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ from corolla.mesh import mesh_for
 from corolla.metrics import Scores
 from corolla.network import load_weights, trained
 from corolla.reporter import SILENT, Reporter
-from corolla.run import RunFolder
+from corolla.run import RunFolder, runs_of
 from corolla.storage import AnyPath, refuse_unwritable
 from corolla.types import OnBadRecord
 
@@ -33,22 +36,26 @@ SAME = ("model", "image_size")
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A run that was tried. macro_f1: over the classes present, of the soup with it; alone: its own, as it says."""
+    """A run that was tried. macro_f1: over the classes present, of the soup with it, where that was judged; alone: its
+    own, as it says."""
 
     run: str
     alone: float
-    macro_f1: float
+    macro_f1: float | None
     kept: bool
 
 
 @dataclass(frozen=True)
 class Soup:
-    """The scores of the mean, what was tried, and what it gains over the best run, on the same records."""
+    """The scores of the mean, what was tried, and what it gains over the best run, on the same records.
+
+    Of a cross-validation: the scores of its runs out of fold, and no gain.
+    """
 
     scores: Scores
     ingredients: list[Ingredient]
-    gain: float
-    interval: tuple[float, float]
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `scores.json`."""
@@ -59,19 +66,25 @@ class Soup:
 
 def soup(
     runs: Sequence[AnyPath],
-    data: AnyPath,
+    data: AnyPath | None,
     out: AnyPath,
     on_bad_record: OnBadRecord = "fail",
     reporter: Reporter = SILENT,
 ) -> Soup:
     """Average the weights of those of `runs` that together score best on DATA/val, and write them as the run `out`.
 
-    Raises WishError (fewer than two runs, one twice, runs of other models or of folds, a path that is taken), RunError
-    (unfinished runs, damaged weights, no room), DataError (broken data).
+    One path of a cross-validation: of all its folds, which wants no data. Raises WishError (fewer than two runs, one
+    twice, runs of other models or of folds, no data, a path that is taken), RunError (unfinished runs, damaged weights,
+    no room), DataError (broken data).
     """
     refuse_unwritable(out)
-    folders, target = _by_score(runs), RunFolder(out)
+    target = RunFolder(out)
     target.refuse_taken()
+    if len(runs) == 1 and len(folds := runs_of(runs[0])) > 1:
+        return _of_folds(RunFolder(runs[0]), folds, target)
+    folders = _by_score(runs)
+    if data is None:
+        raise WishError("soup wants --data DATA: by its validation split it chooses which runs stay in")
     taste = _Taster(folders[0], data, on_bad_record, reporter)
     learned = np.concatenate([folder.learned() for folder in folders])
     warn_of_learned(learned, taste.ids, reporter)
@@ -98,6 +111,25 @@ def soup(
     return made
 
 
+def _of_folds(cross: RunFolder, folds: list[RunFolder], target: RunFolder) -> Soup:
+    """The mean of all folds' weights, as a run that has learned from all records."""
+    sums = _weights(folds[0])
+    for fold in folds[1:]:
+        _refuse_unlike(fold, folds[0])
+        sums = _added(sums, _weights(fold), fold)
+    told = cross.predictions("predictions")
+    names, skipped = folds[0].names(), int(cross.scores()["skipped_records"])
+    scores = metrics.score("out of fold", told.labels, told.probabilities, names, skipped)
+    made = Soup(scores, [Ingredient(str(one.path), one.scores()["macro_f1_present"], None, True) for one in folds])
+    target.begin_like(folds[0], folds=1, fold=0)
+    target.write_learned(np.concatenate([fold.learned() for fold in folds]))
+    mean = {name: (value / len(folds)).astype(np.float32) for name, value in sums.items()}
+    target.save_best(0, mean, {"epoch": 0, "macro_f1": scores.macro_f1})
+    target.write_predictions("predictions", *told)
+    target.write_scores(made.to_json())
+    return made
+
+
 # -------------------------------------------------------------------------------------------------- ingredients
 
 
@@ -107,16 +139,15 @@ def _by_score(runs: Sequence[AnyPath]) -> list[RunFolder]:
         raise WishError("soup needs at least two run folders, each named once")
     folders = [RunFolder(run) for run in runs]
     for folder in folders:
-        _refuse_other(folder, folders[0])
+        if folds := folder.settings().folds:
+            found = f"{folder.path} has learned from the validation split (--folds {folds}): it cannot judge it"
+            raise WishError(found)
+        _refuse_unlike(folder, folders[0])
     return sorted(folders, key=lambda folder: -folder.scores()["macro_f1_present"])
 
 
-def _refuse_other(folder: RunFolder, first: RunFolder) -> None:
+def _refuse_unlike(folder: RunFolder, first: RunFolder) -> None:
     own, other = folder.settings(), first.settings()
-    if own.folds:
-        raise WishError(
-            f"{folder.path} has learned from the validation split (--folds {own.folds}): it cannot judge it"
-        )
     for name in SAME:
         if getattr(own, name) != getattr(other, name):
             found = f"{name} {getattr(own, name)}, not {getattr(other, name)}"
