@@ -46,7 +46,7 @@ from corolla.records.shards import even_ranges
 from corolla.reporter import SILENT, Reporter
 from corolla.types import SPLITS
 
-FORMAT = 1
+FORMAT = 2
 """Counts up where the same wish gives other bytes than before."""
 
 SHARDS, SHARD_PHOTOS = 16, 1024
