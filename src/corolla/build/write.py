@@ -42,6 +42,7 @@ from corolla.classes import NAMES
 from corolla.config import BuildWish
 from corolla.errors import DataError, RunError, WishError
 from corolla.hashing import MAX_DISTANCE
+from corolla.records.framing import DRAFTS
 from corolla.records.shards import even_ranges
 from corolla.reporter import SILENT, Reporter
 from corolla.types import SPLITS
@@ -344,6 +345,8 @@ def _summary(
 
 
 def _write_shards(target: Path, rows: dict[str, list[Row]], look: Look, driver: Driver, reporter: Reporter) -> None:
+    for left in target.rglob(DRAFTS):  # by a build that was killed
+        left.unlink()
     tasks = [task for task in _shard_tasks(target, rows, look) if not task.path.exists()]
     done, total = 0, sum(map(len, tasks))
     for count in driver(write_shard, tasks):
