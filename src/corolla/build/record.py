@@ -35,6 +35,9 @@ Pixels = NDArray[np.uint8]
 
 ID_CHARACTERS = 9
 _GRAY = 128
+_AS_EXIF = {0: 1, 90: 8, 180: 3, 270: 6}
+"""Degrees counterclockwise, and the orientation of a photo that is turned by them."""
+
 _AROUND_BOX = 1.1
 """A box is cut out with so much more than its longer side."""
 
@@ -60,11 +63,15 @@ class Rendered:
 # ----------------------------------------------------------------------------------------------------------- pixels
 
 
-def rendered(content: bytes, look: Look, box: Box | None = None) -> Rendered:
-    """The squares of a photo. Raises PhotoError for what is no photo, is damaged, or has too many pixels."""
+def rendered(content: bytes, look: Look, box: Box | None = None, rotation: int = 0) -> Rendered:
+    """The squares of a photo. box: in the upright photo. rotation: counterclockwise, where EXIF says nothing of it.
+
+    Raises PhotoError for what is no photo, is damaged, or has too many pixels.
+    """
     seen = photo.look(content, "the photo")
     box = (0.0, 0.0, 1.0, 1.0) if box is None or look.fit == "pad" else box
-    whole = _decoded(content, seen, _wanted_px(look, box))
+    turned_by = seen.orientation if seen.orientation > 1 else _AS_EXIF[rotation]
+    whole = _decoded(content, seen, turned_by, _wanted_px(look, box))
     square, squares = _cut(whole, box) if look.fit == "crop" else whole, []
     for size in reversed(look.sizes):
         square = _squared(square, size, look.resample)
@@ -80,17 +87,18 @@ def _wanted_px(look: Look, box: Box) -> int:
     return int(np.ceil(look.sizes[-1] / min(1.0, side)))
 
 
-def _decoded(content: bytes, seen: Seen, least_px: int) -> Pixels:
+def _decoded(content: bytes, seen: Seen, orientation: int, least_px: int) -> Pixels:
     """Upright, at least least_px on its shorter side where the photo has as many."""
     if not content.startswith(JPEG_MAGIC) or seen.mode not in ("RGB", "L"):
-        return np.asarray(photo.upright(content, least_px, "the photo"))
+        pixels = np.asarray(photo.upright(content, least_px, "the photo"))
+        return pixels if seen.orientation > 1 else _turned(pixels, orientation)
     try:
         pixels = simplejpeg.decode_jpeg(
             content, "RGB", fastdct=False, fastupsample=False, min_height=least_px, min_width=least_px
         )
     except ValueError as error:
         raise PhotoError(f"the photo: damaged ({error}): take another copy of it") from error
-    return _turned(pixels, seen.orientation)
+    return _turned(pixels, orientation)
 
 
 def _turned(pixels: Pixels, orientation: int) -> Pixels:

@@ -200,7 +200,8 @@ def _digest(chosen: list[Chosen], wish: BuildWish) -> str:
     for one in chosen:
         place = one.item.place
         size = place.end - place.offset if isinstance(place, Slot) else place.stat().st_size
-        line = f"{one.item.source}\0{one.item.name}\0{one.label}\0{one.box}\0{one.item.licence}\0{size}\n"
+        told = (one.item.source, one.item.name, one.label, one.box, one.item.rotation, one.item.licence, size)
+        line = "\0".join(map(str, told)) + "\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
