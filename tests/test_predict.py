@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from corolla import decide, soft
+from corolla.classes import COUNT
 from corolla.errors import DataError, RunError, WishError
 from corolla.judge import judge
 from corolla.predict import predict
 from corolla.reporter import SILENT
+from corolla.run import Predictions
+from corolla.submission import check
 from tiny import example, write_shard
 
 pytestmark = pytest.mark.xdist_group("runs")
@@ -99,6 +103,57 @@ def test_a_labelled_split_has_nothing_to_do_with_the_sample(probed, data, tmp_pa
     sample(data, IDS)
     made = predict([probed], data, tmp_path / "val.csv", split="val")
     assert made.ids == [f"val{i:03d}" for i in range(26)] and made.checked_against is None
+
+
+# ---------------------------------------------------------------------------------------------------- probabilities
+
+
+def test_probabilities_are_those_that_the_labels_were_chosen_by(finished, probed, data, tmp_path, judged):
+    sample(data, IDS[::-1])
+    made = predict([finished, probed], data, tmp_path / "s.csv", probabilities_to=tmp_path / "deep" / "test.npz")
+    told = soft.read(str(tmp_path / "deep" / "test.npz"), COUNT)
+    mean = np.mean([judged["finished", "none"], judged["probed", "none"]], axis=0)
+    assert told.ids == made.ids == IDS[::-1] and told.labels.tolist() == made.labels.tolist()
+    assert told.probabilities.dtype == np.float32
+    np.testing.assert_allclose(told.probabilities, mean[::-1], atol=1e-6)
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"test.npz"}
+
+
+def test_from_probabilities_to_the_score_to_expect(probed, flowers, tmp_path):
+    """Predict, then check; calibrated by what the run says of its own validation records, where they are enough."""
+    out, file = tmp_path / "s.csv", tmp_path / "test.npz"
+    predict([probed], flowers, out, probabilities_to=file)
+    found = check(out, flowers, predictions=[file])
+    probabilities = soft.read(str(file), COUNT).probabilities
+    assert found.ok and found.temperature is None
+    assert found.expected_macro_f1 == pytest.approx(
+        decide.expected_macro_f1(probabilities, probabilities.argmax(axis=1))
+    )
+    assert check(out, flowers, predictions=[file, probed / "predictions.npz"]).expected_macro_f1 is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "wanted"),
+    [
+        ("p.npz", "val", "--probabilities is for the test split, not for val"),
+        ("p.csv", "test", r"p\.csv: name it \.npz"),
+        ("s.npz", "test", "is the submission itself"),
+    ],
+)
+def test_probabilities_that_make_no_sense(probed, flowers, tmp_path, name, split, wanted):
+    with pytest.raises(WishError, match=wanted):
+        predict([probed], flowers, tmp_path / "s.npz", split=split, probabilities_to=tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_submission_where_its_probabilities_cannot_be_written(probed, flowers, tmp_path, monkeypatch):
+    def full(*_):
+        raise RunError("no room")
+
+    monkeypatch.setattr(Predictions, "write", full)
+    with pytest.raises(RunError, match="no room"):
+        predict([probed], flowers, tmp_path / "s.csv", probabilities_to=tmp_path / "p.npz")
+    assert not list(tmp_path.iterdir())
 
 
 # --------------------------------------------------------------------------------------------------------- refusals

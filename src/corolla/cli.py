@@ -363,6 +363,8 @@ class Predict:
     """File to write."""
     blend: Anywhere | None = None
     """File that `corolla blend` wrote for these runs: their weights, and how labels are chosen."""
+    probabilities: Anywhere | None = None
+    """File to write the probabilities of the test split to (.npz), for `corolla submission check --predictions`."""
     split: Literal["train", "val", "test"] = "test"
     """Which split."""
     tta: Tta = "none"
@@ -385,18 +387,20 @@ class Predict:
             connect(self.hosts, reporter)
             keep(reporter)
             how = (self.split, self.tta, self.on_bad_record)
-            made = predict(self.runs, self.data, self.out, *how, reporter, self.blend)
+            made = predict(self.runs, self.data, self.out, *how, reporter, self.blend, self.probabilities)
         if not first():
             return 0
         checked = None if made.checked_against is None else str(made.checked_against)
         summary = {"path": str(made.path), "rows": len(made.ids), "mean_confidence": made.mean_confidence}
         if self.json:
+            summary |= {} if self.probabilities is None else {"probabilities": str(self.probabilities)}
             _emit({**summary, "checked_against": checked, "skipped_records": made.skipped_records})
             return 0
         beside = f", ids as in {checked}" if checked else ""
         line = f"{len(made.ids)} photos, mean confidence {made.mean_confidence:.3f}{beside}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-        print(made.path)
+        for path in filter(None, (self.probabilities, made.path)):
+            print(path)
         return 0
 
 

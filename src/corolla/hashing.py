@@ -35,7 +35,7 @@ _LUMA = np.array([2.0, 5.0, 1.0])
 _IMAGES = 64
 """So many are transformed at once: at 224 px 77 MB."""
 
-_ONE_THREAD = 1 << 18
+ONE_THREAD = 1 << 18
 """Multiplications up to which OpenBLAS computes a product in the calling thread (its `interface/gemm.c`)."""
 
 _CANDIDATES = 1 << 22
@@ -83,7 +83,7 @@ def _by_rows(images: NDArray[np.float64], across: NDArray[np.float64]) -> NDArra
     """images[n, h, k] @ across[k, waves], some rows at a time: larger products OpenBLAS hands to threads of its own,
     which on a busy machine wait for each other a hundred times as long as they work.
     """
-    rows = max(1, _ONE_THREAD // across.size)
+    rows = max(1, ONE_THREAD // across.size)
     parts = [images[:, first : first + rows] @ across for first in range(0, images.shape[1], rows)]
     return np.concatenate(parts, axis=1)
 

@@ -20,15 +20,17 @@ _STYLE = """
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.6rem; margin: 0 0 .3rem } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+h1 { font-size: 1.6rem; margin: 0 0 .3rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
 p { margin: .3rem 0 .8rem; max-width: 48rem } .dim { color: var(--dim) } .mark { color: var(--mark); font-weight: 600 }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child { text-align: left } th { color: var(--dim); font-weight: 500 }
+th:first-child, td:first-child { text-align: left; white-space: normal } th { color: var(--dim); font-weight: 500 }
 .grid { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; font-size: .8rem; line-height: 1.35 } figure img { display: block; border-radius: 4px }
-.pair { display: flex; gap: 2px } figcaption { margin-top: .25rem; max-width: 20rem; overflow-wrap: anywhere }
-svg { max-width: 100%; height: auto } svg text { fill: var(--ink); font: 11px system-ui, sans-serif }
+.pair { display: flex; flex-wrap: wrap; gap: 2px }
+figcaption { margin-top: .25rem; width: 0; min-width: 100%; overflow-wrap: anywhere }
+svg { max-width: 100%; height: auto } .scroll svg { max-width: none; display: block }
+svg text { fill: var(--ink); font: 11px system-ui, sans-serif }
 .bar { fill: var(--mark) } .soft { fill: var(--dim) }
 """.strip()
 

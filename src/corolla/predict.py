@@ -2,7 +2,7 @@
 
 Takes: run folders (or cross-validations, whose runs count together as one), a data folder, what `corolla blend` found
 for these runs where it was asked. Gives: a CSV file `id,label`, checked against the records and, where it stands beside
-them, against `sample_submission.csv`.
+them, against `sample_submission.csv`; on wish a second file, with the probabilities that the labels were chosen by.
 """
 
 import csv
@@ -19,7 +19,7 @@ from corolla.checkpoint import write_file
 from corolla.errors import DataError, RunError, WishError
 from corolla.panel import hear, refuse_folder, refuse_mixed
 from corolla.reporter import SILENT, Reporter
-from corolla.run import RunFolder, runs_of
+from corolla.run import Predictions, RunFolder, runs_of
 from corolla.storage import AnyPath, any_path
 from corolla.types import OnBadRecord, Tta
 
@@ -47,16 +47,18 @@ def predict(
     on_bad_record: OnBadRecord = "fail",
     reporter: Reporter = SILENT,
     blend: AnyPath | None = None,
+    probabilities_to: AnyPath | None = None,
 ) -> Submission:
     """Predict a split with one run, or with the mean of the probabilities of several, and write `out`.
 
     blend: file of `corolla blend` for these runs: their weights, temperatures, and the rule by which labels are chosen.
-    The file is written whole or not at all. Raises WishError (no run; runs with other labels, or others than those of
-    the blend), RunError (damaged weights, no room), DataError (broken data; ids missing, twice, or other than those of
-    sample_submission.csv).
+    probabilities_to: file for a `Predictions` in the order of `out`, whose labels are those of `out`. Each file is
+    written whole or not at all. Raises WishError (no run; runs with other labels, or others than those of the blend; a
+    file that cannot take probabilities), RunError (damaged weights, no room), DataError (broken data; ids missing,
+    twice, or other than those of sample_submission.csv).
     """
     reporter = reporter if hosts.first() else SILENT
-    plan = hosts.from_first(lambda: _plan(runs, out, blend, reporter))
+    plan = hosts.from_first(lambda: _plan(runs, out, blend, probabilities_to, split, reporter))
 
     heard = hear(plan["runs"], data, split, tta, on_bad_record, reporter)
     first, ids, stack = heard.first, heard.first.ids, heard.stack
@@ -65,17 +67,26 @@ def predict(
     if sample is not None:
         ids, rows = _as_in_sample(sample, ids)
         probabilities, labels = probabilities[rows], labels[rows]
-    hosts.from_first(lambda: write_file(out, _csv(ids, labels)))
+    hosts.from_first(lambda: _write(out, probabilities_to, Predictions(ids, labels, probabilities)))
     confidence = float(probabilities[np.arange(len(ids)), labels].mean())
     return Submission(out, ids, labels, confidence, sample, len(first.bad))
 
 
-def _plan(runs: Sequence[AnyPath], out: AnyPath, blend: AnyPath | None, reporter: Reporter) -> dict[str, Any]:
+def _plan(
+    runs: Sequence[AnyPath],
+    out: AnyPath,
+    blend: AnyPath | None,
+    probabilities_to: AnyPath | None,
+    split: str,
+    reporter: Reporter,
+) -> dict[str, Any]:
     """Refuse what makes no sense. Gives plain data: the runs of each member, and the blend of these members or None."""
     if not runs:
         raise WishError("predict needs at least one run folder")
     refuse_mixed(runs)
     refuse_folder(out, "submission.csv")
+    if probabilities_to is not None:
+        _refuse_probabilities(probabilities_to, out, split)
     if blend is None:
         return {"runs": [_paths(run) for run in runs], "blend": None}
     of_runs = ensemble.read(blend).of({RunFolder(run).predictions("predictions").digest(): str(run) for run in runs})
@@ -84,6 +95,27 @@ def _plan(runs: Sequence[AnyPath], out: AnyPath, blend: AnyPath | None, reporter
             reporter.note(f"{member.run} counts nothing in {blend}: left out")
     counting = of_runs.counting()
     return {"runs": [_paths(any_path(member.run)) for member in counting.members], "blend": counting.to_json()}
+
+
+def _refuse_probabilities(path: AnyPath, out: AnyPath, split: str) -> None:
+    """Before the work. Of a split with labels, those that were chosen could be taken for the true ones later."""
+    if split != "test":
+        raise WishError(
+            f"--probabilities is for the test split, not for {split}: what a run says of labelled records stands in "
+            "its predictions.npz"
+        )
+    if path == out:
+        raise WishError(f"--probabilities {path} is the submission itself: name another file, such as test.npz")
+    if path.suffix.lower() != ".npz":
+        raise WishError(f"--probabilities {path}: name it .npz, which is what it will be")
+    refuse_folder(path, "test.npz")
+
+
+def _write(out: AnyPath, probabilities_to: AnyPath | None, made: Predictions) -> None:
+    """The submission last: where it stands, what belongs to it does too."""
+    if probabilities_to is not None:
+        made.write(probabilities_to)
+    write_file(out, _csv(made.ids, made.labels))
 
 
 def _paths(run: AnyPath) -> list[str]:

@@ -138,7 +138,10 @@ def overview_page(found: Overview) -> bytes:
     histograms = [section(f"Classes in {split}", _histogram(found.labels[split])) for split in labelled]
     photos = section("Photos", grid(_class_figure(label, kept) for label, kept in sorted(found.thumbnails.items())))
     skipped = [element("p", f"{found.skipped:,} bad records were left out.")] if found.skipped else []
-    return page(str(found.folder), *skipped, section("Splits", table(names, rows)), *histograms, photos)
+    where = element("p", str(found.folder), kind="dim")
+    return page(
+        found.folder.name or "Data", where, *skipped, section("Splits", table(names, rows)), *histograms, photos
+    )
 
 
 def _split_row(found: Overview, split: str) -> Sequence[object]:
@@ -154,7 +157,8 @@ def _split_row(found: Overview, split: str) -> Sequence[object]:
 
 def _histogram(counts: NDArray[np.int64]) -> Markup:
     order = np.argsort(-counts, kind="stable")
-    return bars(counts[order].tolist(), [f"{label} {NAMES[label]}" for label in order.tolist()])
+    drawn = bars(counts[order].tolist(), [f"{label} {NAMES[label]}" for label in order.tolist()])
+    return element("div", drawn, kind="scroll")  # shrunk to a phone's width, names could not be read
 
 
 def _class_figure(label: int, kept: Sequence[NDArray[np.uint8]]) -> Markup:

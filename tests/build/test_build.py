@@ -25,6 +25,7 @@ from corolla.classes import NAMES
 from corolla.config import BuildWish
 from corolla.errors import DataError, RunError, WishError
 from corolla.images import decode
+from corolla.records.framing import DRAFTS
 from corolla.records.shards import find_split, read_split
 from corolla.types import SPLITS
 from flow import Recorder
@@ -249,6 +250,23 @@ def test_a_killed_build_goes_on(step, after, built, mine, tmp_path, monkeypatch)
     assert not list(tmp_path.glob(".*"))
     if count:
         assert any("photos are there already" in one for one in told.notes) or "rendering" not in told.stages
+
+
+def test_what_a_killed_build_had_not_finished_goes(built, mine, tmp_path, monkeypatch):
+    """In the draft, and in a finished folder whose shards were being made again."""
+    out, left = tmp_path / "out", DRAFTS.replace("*", "0a1b")
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "_finish", lambda *_: (_ for _ in ()).throw(RunError("no room")))
+        with pytest.raises(RunError, match="no room"):
+            build([mine], out, WISH)
+    shard = next((tmp_path / ".out.building" / "data").rglob("*.tfrec"))
+    shard.rename(shard.with_name(left))
+    build([mine], out, WISH)
+    assert digests(out) == digests(built)
+    shard = next(out.rglob("*.tfrec"))
+    shard.rename(shard.with_name(left))
+    build([mine], out, WISH)
+    assert digests(out) == digests(built)
 
 
 def test_a_damaged_part_is_made_again(built, mine, tmp_path, monkeypatch):

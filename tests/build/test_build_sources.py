@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import layouts
 from corolla.build.mapping import Left, label_of
+from corolla.build.record import Look, rendered
 from corolla.build.sources import SOURCES, recognised
 from corolla.classes import NAMES
 from corolla.errors import DataError
@@ -97,6 +100,37 @@ def test_open_images(tmp_path):
     assert label_of(first) == (NAMES.index("rose"), (0.5, 0.25, 0.75, 0.5))
     assert label_of(second) == (NAMES.index("sunflower"), None)
     assert first.licence == "https://creativecommons.org/licenses/by/2.0/ by Ann"
+
+
+def rotated(path: Path, written: str) -> Path:
+    """What the list of images says of the first one."""
+    columns = ("ImageID", "Subset", "License", "Author", "Rotation")
+    layouts.put_csv(path / "train-images-with-rotation.csv", columns, ("000", "train", "u", "Ann", written))
+    return path
+
+
+@pytest.mark.parametrize("written", ["", "nan", "0", "90.0", "180", "270.0"])
+def test_open_images_may_lie_on_their_side(tmp_path, written):
+    """A box that was red stays red when photo and box are turned."""
+    path = rotated(layouts.openimages(tmp_path), written)
+    photo = Image.new("RGB", (200, 100), "white")
+    photo.paste("red", (100, 25, 150, 50))
+    photo.save(path / "train" / "000.jpg", quality=95)
+    item = next(iter(recognised([path])[0].items()))
+    degrees = int(float(written or "nan")) if written not in ("", "nan") else 0
+    assert item.rotation == degrees and item.licence == "u by Ann"
+    _, box = label_of(item)
+    pixels = decode(rendered(item.content(), Look((128,)), box, item.rotation).images[0]).astype(int)
+    upright = np.rot90(np.asarray(photo), degrees // 90)
+    height, width = upright.shape[:2]
+    left, top, right, bottom = (round(edge * side) for edge, side in zip(box, (width, height) * 2, strict=True))
+    assert (np.abs(upright[top:bottom, left:right] - (255, 0, 0)).max(-1) == 0).all()
+    assert 0.35 < (np.abs(pixels - (254, 0, 0)).max(-1) < 80).mean() < 0.45  # twice as long as high, on a square
+
+
+def test_open_images_with_a_rotation_that_is_none(tmp_path):
+    with pytest.raises(DataError, match="image 000: a rotation of '45', wanted 0, 90, 180, 270 or nan"):
+        listed(rotated(layouts.openimages(tmp_path), "45"))
 
 
 def test_open_images_with_a_box_outside(tmp_path):

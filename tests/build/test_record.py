@@ -69,6 +69,19 @@ def test_exif_says_which_side_is_up(orientation, format):
     assert_quarters(found)
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_source_may_say_which_side_is_up(rotation, format):
+    """Degrees counterclockwise, as np.rot90; what EXIF says counts more."""
+    stored = Image.fromarray(np.rot90(np.asarray(quarters()), -rotation // 90).copy())
+    assert_quarters(decode(rendered(written(stored, format), Look((32,)), None, rotation).images[0]).astype(int))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    upside_down = quarters().transpose(Image.Transpose.ROTATE_180)
+    content = written(upside_down, format, exif=exif)
+    assert_quarters(decode(rendered(content, Look((32,)), None, rotation).images[0]).astype(int))
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1"])
 def test_kinds_of_pixels(mode):
     image = Image.new("L", (40, 30), 128).convert(mode)

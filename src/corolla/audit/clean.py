@@ -9,21 +9,28 @@ go that have a twin in a val or test of any source, in an earlier source's train
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
+
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import UNSPLIT, Gathered, Source
 from corolla.errors import DataError, RunError, WishError
-from corolla.records.framing import Record, write_records
-from corolla.records.shards import Shard, SplitFiles, Unread, unread_shards
+from corolla.images import ImageError, read_size
+from corolla.records.framing import Record, RecordError, write_records
+from corolla.records.shards import WAY_OUT, Found, SplitFiles, Unread, unread_shards
 from corolla.storage import AnyPath
+from corolla.types import BadRecord
 
 Twins = Literal["one", "all", "none"]
 """What is kept of twins within train: the first of each group, all of them, or none."""
+
+Keeps = Callable[[Found | BadRecord], bool]
+"""Whether a record stays."""
 
 SAMPLE = "sample_submission.csv"
 HELD_OUT = ("val", "test")
@@ -79,39 +86,90 @@ def refuse_taken(out: AnyPath) -> Path:
 
 
 def write_clean(report: AuditReport, out: AnyPath, twins: Twins = "one") -> Cleaned:
-    """Write the clean set: OUT/{train,val,test} of one source, OUT/SOURCE/{train,val,test} of several.
+    """Write the clean set in the layout of DATA: OUT/{train,val,test}, or OUT/tfrecords-jpeg-SxS/{train,val,test} of
+    every size there is; of several DATA the same in OUT/SOURCE.
 
-    Shards keep their order; names say the new counts. Raises WishError (OUT is taken), RunError (no room, no
-    permission), DataError (a split of which nothing would be left).
+    In sizes that were not looked at, records go by their ids. Shards keep their order; names say the new counts. A
+    process that is killed leaves no OUT, and the next one begins anew. Raises WishError (OUT is taken), RunError (no
+    room, no permission, another process at it), DataError (a split of which nothing would be left; sizes that hold
+    other records).
     """
     out = refuse_taken(out)
     dropped = to_leave_out(report, twins)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{out.name[:100]}.", suffix=".partial", dir=out.parent))
-        try:
-            kept = _write(report.gathered, draft, dropped)
-            (draft / "audit.json").write_text(json.dumps(_told(report, dropped, kept), indent=1) + "\n", "utf-8")
-            draft.chmod(0o755)  # mkdtemp made it private
-            draft.replace(out)  # over an empty folder, too
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise RunError(f"{out}: cannot be written ({error.strerror}): make room or choose another folder") from error
+    with _draft(out) as draft:
+        kept = _write(report.gathered, draft, dropped)
+        (draft / "audit.json").write_text(json.dumps(_told(report, dropped, kept), indent=1) + "\n", "utf-8")
+        draft.replace(out)  # over an empty folder, too
     return Cleaned(out, kept, _counted(dropped))
 
 
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """An empty folder beside OUT, of one process alone; gone afterwards."""
+    place = out.absolute().parent / f".{out.name[:100]}.cleaning"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / "lock", timeout=0):
+            shutil.rmtree(place / "data", ignore_errors=True)  # of a process that was killed
+            (place / "data").mkdir()
+            try:
+                yield place / "data"
+            finally:
+                shutil.rmtree(place, ignore_errors=True)
+    except Timeout as error:
+        raise RunError(f"{out}: another process is writing it: wait for it") from error
+    except OSError as error:
+        raise RunError(f"{out}: cannot be written ({error.strerror}): make room or choose another folder") from error
+
+
 def _write(gathered: Gathered, draft: Path, dropped: dict[int, str]) -> int:
-    gone = {(gathered.records[i].path, gathered.records[i].number) for i in dropped}
-    gone |= {(bad.path, bad.number) for bad in gathered.bad}
-    sizes = {record.path: record.size for record in gathered.records}
+    """Write all sources; return how many records were kept of the sizes that were looked at."""
     kept = 0
-    for source in gathered.sources:
+    for number, source in enumerate(gathered.sources):
         folder = draft if len(gathered.sources) == 1 else draft / _folder(gathered, source)
-        for files in source.splits:
-            kept += _write_split(files, folder, gone, sizes)
+        kept += _write_size(source, source.folder, source.splits, folder, _places(gathered, dropped))
+        for other, splits in source.others:
+            _write_size(source, other, splits, folder, _ids(gathered, number, other, dropped))
         _copy_sample(source, folder)
     return kept
+
+
+def _places(gathered: Gathered, dropped: dict[int, str]) -> Keeps:
+    """By file and number, for the size that was looked at."""
+    gone = {(gathered.records[i].path, gathered.records[i].number) for i in dropped}
+    gone |= {(bad.path, bad.number) for bad in gathered.bad}
+
+    def keeps(found: Found | BadRecord) -> bool:
+        return not _bad(gathered, found) and (found.path, found.number) not in gone
+
+    return keeps
+
+
+def _ids(gathered: Gathered, source: int, folder: AnyPath, dropped: dict[int, str]) -> Keeps:
+    """By id, for the other sizes of a source."""
+    kept = {record.id: i not in dropped for i, record in enumerate(gathered.records) if record.source == source}
+    if "" in kept:
+        raise DataError(f"{gathered.sources[source].folder}: has records without id: {_ONE_SIZE}")
+
+    def keeps(found: Found | BadRecord) -> bool:
+        if _bad(gathered, found) or not isinstance(found, Found):
+            return False
+        name = found.example.id
+        if name not in kept and not gathered.bad:
+            raise DataError(f"{found.path}: holds id {name!r}, which the size that was looked at has not: {_ONE_SIZE}")
+        return kept.get(name, False)
+
+    return keeps
+
+
+def _bad(gathered: Gathered, found: Found | BadRecord) -> bool:
+    """Whether a record cannot be used. The audit has refused such records, or left some out and told of them."""
+    if isinstance(found, BadRecord) and not gathered.bad:
+        raise RecordError(found, WAY_OUT)
+    return isinstance(found, BadRecord)
+
+
+_ONE_SIZE = "audit one size after the other, by its own folder"
 
 
 def _folder(gathered: Gathered, source: Source) -> str:
@@ -120,28 +178,39 @@ def _folder(gathered: Gathered, source: Source) -> str:
     return name if names.count(name) == 1 else f"{gathered.sources.index(source)}-{name}"
 
 
-def _write_split(files: SplitFiles, folder: Path, gone: set, sizes: dict[AnyPath, tuple[int, int]]) -> int:
-    split = folder if files.split == UNSPLIT else folder / files.split
+def _write_size(source: Source, own: AnyPath, splits: Sequence[SplitFiles], folder: Path, keeps: Keeps) -> int:
+    folder = folder / own.name if source.sized else folder
+    return sum(
+        _write_split(files, folder if files.split == UNSPLIT else folder / files.split, keeps) for files in splits
+    )
+
+
+def _write_split(files: SplitFiles, folder: Path, keeps: Keeps) -> int:
     number = kept = 0
-    for shard, items in zip(files.shards, unread_shards(files.shards), strict=True):
-        records = list(_left(shard, items, gone))
+    for items in unread_shards(files.shards):
+        records = [record for item in items if (record := _kept(item, keeps))]
         if not records:
             continue
-        height, width = sizes[shard.path]
-        write_records(split / f"{number:02d}-{width}x{height}-{len(records)}.tfrec", records)
+        height, width = records[0][0]
+        write_records(folder / f"{number:02d}-{width}x{height}-{len(records)}.tfrec", (data for _, data in records))
         number, kept = number + 1, kept + len(records)
     if not kept:
         raise DataError(f"{files.folder}: nothing of this split would be left: keep more with --twins")
     return kept
 
 
-def _left(shard: Shard, items: Iterator[Any], gone: set) -> Iterator[bytes]:
-    """The bytes of the records that stay."""
-    for item in items:
-        if isinstance(item, Unread) and (shard.path, item.frame.number) not in gone:
-            record = item.frame.checked()
-            if isinstance(record, Record):
-                yield record.data
+def _kept(item: Unread | BadRecord, keeps: Keeps) -> tuple[tuple[int, int], bytes] | None:
+    """Size and bytes of a record that stays."""
+    found = item.read() if isinstance(item, Unread) else item
+    if not keeps(found) or isinstance(found, BadRecord) or isinstance(item, BadRecord):
+        return None
+    record, image = item.frame.checked(), found.example.image
+    assert isinstance(record, Record)
+    try:
+        size = read_size(image) if isinstance(image, bytes) else image.shape[:2]
+    except ImageError as error:
+        raise RecordError(found.bad(f"id {found.example.id!r}: {error}")) from error
+    return (int(size[0]), int(size[1])), record.data
 
 
 def _copy_sample(source: Source, folder: Path) -> None:

@@ -52,7 +52,7 @@ def _leaks(report: AuditReport) -> Markup:
     ]
     told = "Records of each line with a twin in each column: what a model that has learned from one split has seen of"
     lead = element("p", f"{told} the other. Counted are records, not pairs.", kind="dim")
-    return section("Leaks", lead, table(("split", "records", *parts, "any other split"), rows))
+    return section("Leaks", lead, table(("split", "records", *parts, "any other"), rows))
 
 
 def _figures(report: AuditReport, twins: Sequence[Twin], images: dict[int, Pixels], most: int) -> list[Markup]:

@@ -28,6 +28,7 @@ from corolla.records.shards import (
     find_split,
     list_shards,
     refuse_twice,
+    size_folders,
     unread_split,
 )
 from corolla.reporter import SILENT, Reporter
@@ -58,10 +59,18 @@ class Record:
 
 @dataclass(frozen=True)
 class Source:
-    """One DATA: a short name of its own, and its splits."""
+    """One DATA: a short name of its own, and its splits.
+
+    folder: DATA itself, or its `tfrecords-jpeg-SxS` that is looked at. others: the same splits in DATA's other sizes,
+    each with its folder; of them only ids and bytes are read, and only to write a clean set.
+    """
 
     name: str
+    folder: AnyPath
     splits: tuple[SplitFiles, ...]
+    others: tuple[tuple[AnyPath, tuple[SplitFiles, ...]], ...]
+    sized: bool
+    """Whether `folder` is one of a size."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,7 @@ def _sources(data: Sequence[AnyPath | str], image_size: int | None) -> tuple[Sou
     for path, own in zip(paths, whole, strict=True):
         if whole.count(own) > 1:
             raise WishError(f"{path} is given twice: every photo would be its own twin")
-    return tuple(Source(name, _splits(path, image_size)) for name, path in zip(_names(whole), paths, strict=True))
+    return tuple(_source(name, path, image_size) for name, path in zip(_names(whole), paths, strict=True))
 
 
 def _names(paths: Sequence[AnyPath]) -> list[str]:
@@ -178,18 +187,29 @@ def _names(paths: Sequence[AnyPath]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _splits(data: AnyPath, image_size: int | None) -> tuple[SplitFiles, ...]:
-    """The splits of a DATA; or its shards, where they lie in the folder itself."""
+def _source(name: str, data: AnyPath, image_size: int | None) -> Source:
+    folder = _folder(data, image_size)
+    sizes = list(size_folders(data).values())
+    others = [(one, _splits(one)) for one in sorted(sizes, key=str) if one != folder] if folder in sizes else []
+    return Source(name, folder, _splits(folder), tuple(others), folder in sizes)
+
+
+def _folder(data: AnyPath, image_size: int | None) -> AnyPath:
+    """Where the splits of a DATA lie; or its shards, where they lie in the folder itself."""
     try:
-        folder = data_folder(data, image_size)
+        return data_folder(data, image_size)
     except DataError:
         if not data.is_dir():
             raise
-        folder = data
         try:
-            list_shards(folder)
+            list_shards(data)
         except DataError:
             data_folder(data, image_size)  # its line says more
+        return data
+
+
+def _splits(folder: AnyPath) -> tuple[SplitFiles, ...]:
+    """The splits in a folder, or its shards as one."""
     splits = [split for split in SPLITS if (folder / split).is_dir()]
     if splits:
         return tuple(find_split(folder, split) for split in splits)

@@ -47,7 +47,8 @@ class Item:
     source: the source's name. vocabulary: whose words its kinds are (`mapping`). name: of the file, below the source's
     folder, as Python writes undecodable bytes. kinds: what the source calls what is in it, the best word first.
     place: a file, or a record of the ready pack. several: whether the kinds are several things in the photo, and not
-    words for one. boxes: of each kind, where the source has them. licence: "" where the source states none.
+    words for one. boxes: of each kind in the upright photo, where the source has them. licence: "" where the source
+    states none. rotation: degrees counterclockwise to turn the photo by, where EXIF says nothing of it.
     """
 
     source: str
@@ -58,6 +59,7 @@ class Item:
     several: bool = False
     boxes: Mapping[str, Box] = field(default_factory=dict)
     licence: str = ""
+    rotation: int = 0
 
     def content(self) -> bytes:
         """The photo's bytes. Raises DataError where it cannot be read."""

@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from corolla import photo
+from corolla.build.scaling import Resample, scaled
 from corolla.hashing import perceptual
 from corolla.photo import PhotoError, Seen
 from corolla.records.example import JPEG_MAGIC
@@ -27,18 +27,19 @@ from corolla.records.example import JPEG_MAGIC
 Fit = Literal["crop", "pad"]
 """crop: the largest centred square, or the one around the box that the source gives. pad: all of it, on gray."""
 
-Resample = Literal["lanczos", "area"]
-
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom of what is meant in a photo, as fractions of its width and height."""
 
+Pixels = NDArray[np.uint8]
+"""uint8[h, w, 3], RGB."""
+
 ID_CHARACTERS = 9
-_FILTERS = {"lanczos": Image.Resampling.LANCZOS, "area": Image.Resampling.BOX}
-_GRAY = (128, 128, 128)
+_GRAY = 128
+_AS_EXIF = {0: 1, 90: 8, 180: 3, 270: 6}
+"""Degrees counterclockwise, and the orientation of a photo that is turned by them."""
+
 _AROUND_BOX = 1.1
 """A box is cut out with so much more than its longer side."""
-
-_WORTH_REDUCING = 3.0
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,22 @@ class Rendered:
 # ----------------------------------------------------------------------------------------------------------- pixels
 
 
-def rendered(content: bytes, look: Look, box: Box | None = None) -> Rendered:
-    """The squares of a photo. Raises PhotoError for what is no photo, is damaged, or has too many pixels."""
+def rendered(content: bytes, look: Look, box: Box | None = None, rotation: int = 0) -> Rendered:
+    """The squares of a photo. box: in the upright photo. rotation: counterclockwise, where EXIF says nothing of it.
+
+    Raises PhotoError for what is no photo, is damaged, or has too many pixels.
+    """
     seen = photo.look(content, "the photo")
     box = (0.0, 0.0, 1.0, 1.0) if box is None or look.fit == "pad" else box
-    whole = _decoded(content, seen, _wanted_px(look, box))
+    turned_by = seen.orientation if seen.orientation > 1 else _AS_EXIF[rotation]
+    whole = _decoded(content, seen, turned_by, _wanted_px(look, box))
     square, squares = _cut(whole, box) if look.fit == "crop" else whole, []
     for size in reversed(look.sizes):
-        square = _scaled(square, size, look)
+        square = _squared(square, size, look.resample)
         squares.append(square)
-    pixels = [np.asarray(one) for one in reversed(squares)]
-    images = tuple(simplejpeg.encode_jpeg(one, look.quality, "RGB", "420", fastdct=False) for one in pixels)
-    return Rendered(images, int(perceptual(pixels[0][None])[0]))
+    squares.reverse()
+    images = tuple(simplejpeg.encode_jpeg(one, look.quality, "RGB", "420", fastdct=False) for one in squares)
+    return Rendered(images, int(perceptual(squares[0][None])[0]))
 
 
 def _wanted_px(look: Look, box: Box) -> int:
@@ -82,20 +87,21 @@ def _wanted_px(look: Look, box: Box) -> int:
     return int(np.ceil(look.sizes[-1] / min(1.0, side)))
 
 
-def _decoded(content: bytes, seen: Seen, least_px: int) -> Image.Image:
-    """Upright, RGB, at least least_px on its shorter side where the photo has as many."""
+def _decoded(content: bytes, seen: Seen, orientation: int, least_px: int) -> Pixels:
+    """Upright, at least least_px on its shorter side where the photo has as many."""
     if not content.startswith(JPEG_MAGIC) or seen.mode not in ("RGB", "L"):
-        return photo.upright(content, least_px, "the photo")
+        pixels = np.asarray(photo.upright(content, least_px, "the photo"))
+        return pixels if seen.orientation > 1 else _turned(pixels, orientation)
     try:
         pixels = simplejpeg.decode_jpeg(
             content, "RGB", fastdct=False, fastupsample=False, min_height=least_px, min_width=least_px
         )
     except ValueError as error:
         raise PhotoError(f"the photo: damaged ({error}): take another copy of it") from error
-    return Image.fromarray(_turned(pixels, seen.orientation))
+    return _turned(pixels, orientation)
 
 
-def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
     """Undo what EXIF's orientation 1 to 8 says of the camera. From 5 on rows and columns are exchanged first."""
     pixels = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
     if orientation in (3, 4, 7, 8):
@@ -105,28 +111,26 @@ def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _cut(whole: Image.Image, box: Box) -> Image.Image:
+def _cut(whole: Pixels, box: Box) -> Pixels:
     """The square around the box's middle, moved into the photo where it stands out, no larger than the photo."""
-    width, height = whole.size
+    height, width = whole.shape[:2]
     longest = max((box[2] - box[0]) * width, (box[3] - box[1]) * height)
     side = max(1, min(width, height, round(longest * _AROUND_BOX)))
     left = min(max(round((box[0] + box[2]) / 2 * width - side / 2), 0), width - side)
     top = min(max(round((box[1] + box[3]) / 2 * height - side / 2), 0), height - side)
-    return whole.crop((left, top, left + side, top + side))
+    return whole[top : top + side, left : left + side]
 
 
-def _scaled(image: Image.Image, size: int, look: Look) -> Image.Image:
+def _squared(image: Pixels, size: int, resample: Resample) -> Pixels:
     """As a square of so many pixels a side."""
-    longer = max(image.size)
-    width, height = (max(1, round(size * side / longer)) for side in image.size)
-    if (width, height) == image.size:
-        scaled = image
-    else:
-        scaled = image.resize((width, height), _FILTERS[look.resample], reducing_gap=_WORTH_REDUCING)
+    longer = max(image.shape[:2])
+    height, width = (max(1, round(size * side / longer)) for side in image.shape[:2])
+    made = scaled(image, height, width, resample)
     if width == height:
-        return scaled
-    canvas = Image.new("RGB", (size, size), _GRAY)
-    canvas.paste(scaled, ((size - width) // 2, (size - height) // 2))
+        return made
+    canvas = np.full((size, size, 3), _GRAY, np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas[top : top + height, left : left + width] = made
     return canvas
 
 

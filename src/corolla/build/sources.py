@@ -181,12 +181,13 @@ def _openimages(path: Path) -> Iterator[Item]:
     names, photos = _open_names(path), _open_photos(path)
     labels = _open_labels(path, names, photos)
     boxes = _open_boxes(path, names, photos)
-    licences = _open_licences(path, photos)
+    told = _open_origins(path, photos)
     for image, (name, place) in photos.items():
-        own = boxes.get(image, {})
+        licence, rotation = told.get(image, ("", 0))
+        own = {kind: _turned(box, rotation) for kind, box in boxes.get(image, {}).items()}
         kinds = tuple(dict.fromkeys([*labels.get(image, ()), *own]))
-        licence = licences.get(image, "")
-        yield Item("openimages", "openimages", name, kinds, place, several=True, boxes=own, licence=licence)
+        more: dict[str, Any] = {"several": True, "boxes": own, "licence": licence, "rotation": rotation}
+        yield Item("openimages", "openimages", name, kinds, place, **more)
 
 
 def _open_photos(path: Path) -> dict[str, tuple[str, Path]]:
@@ -242,13 +243,34 @@ def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _open_licences(path: Path, photos: dict[str, Any]) -> dict[str, str]:
+def _turned(box: Box, rotation: int) -> Box:
+    """A box in a photo that is turned counterclockwise: what was on the right is above."""
+    for _ in range(rotation // 90):
+        left, top, right, bottom = box
+        box = (top, 1 - right, bottom, 1 - left)
+    return box
+
+
+def _open_origins(path: Path, photos: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """{image: (licence, rotation)}. Image and boxes are to be turned:
+    https://storage.googleapis.com/openimages/web/2018-05-17-rotation-information.html
+    """
     found = {}
     for file in sorted({*path.glob("*image_ids*.csv"), *path.glob("*images*rotation*.csv")}):
         for row in rows(file, ("ImageID", "License")):
             if row["ImageID"] in photos:
-                found[row["ImageID"]] = " by ".join(filter(None, (row["License"], row.get("Author") or "")))
+                licence = " by ".join(filter(None, (row["License"], row.get("Author") or "")))
+                found[row["ImageID"]] = licence, _rotation(row, file)
     return found
+
+
+def _rotation(row: dict[str, str], file: Path) -> int:
+    """Degrees; nobody knows those of photos that had left Flickr (nan)."""
+    written = (row.get("Rotation") or "nan").lower()
+    degrees = written.removesuffix(".0")
+    if degrees not in ("nan", "0", "90", "180", "270"):
+        raise DataError(f"{file}: image {row['ImageID']}: a rotation of {written!r}, wanted 0, 90, 180, 270 or nan")
+    return 0 if degrees == "nan" else int(degrees)
 
 
 # --------------------------------------------------------------------------------------------------------- ImageNet

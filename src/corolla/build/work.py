@@ -91,7 +91,7 @@ def _render(chosen: Chosen, look: Look) -> tuple[dict[str, Any], tuple[bytes, ..
     try:
         content = chosen.item.content()
         row["sha256"] = hashlib.sha256(content).hexdigest()
-        made = rendered(content, look, chosen.box)
+        made = rendered(content, look, chosen.box, chosen.item.rotation)
     except DataError as error:
         row["fault"] = str(error).removeprefix("the photo: ")
         return row, ()

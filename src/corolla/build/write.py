@@ -42,11 +42,12 @@ from corolla.classes import NAMES
 from corolla.config import BuildWish
 from corolla.errors import DataError, RunError, WishError
 from corolla.hashing import MAX_DISTANCE
+from corolla.records.framing import DRAFTS
 from corolla.records.shards import even_ranges
 from corolla.reporter import SILENT, Reporter
 from corolla.types import SPLITS
 
-FORMAT = 1
+FORMAT = 2
 """Counts up where the same wish gives other bytes than before."""
 
 SHARDS, SHARD_PHOTOS = 16, 1024
@@ -199,7 +200,8 @@ def _digest(chosen: list[Chosen], wish: BuildWish) -> str:
     for one in chosen:
         place = one.item.place
         size = place.end - place.offset if isinstance(place, Slot) else place.stat().st_size
-        line = f"{one.item.source}\0{one.item.name}\0{one.label}\0{one.box}\0{one.item.licence}\0{size}\n"
+        told = (one.item.source, one.item.name, one.label, one.box, one.item.rotation, one.item.licence, size)
+        line = "\0".join(map(str, told)) + "\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -344,6 +346,8 @@ def _summary(
 
 
 def _write_shards(target: Path, rows: dict[str, list[Row]], look: Look, driver: Driver, reporter: Reporter) -> None:
+    for left in target.rglob(DRAFTS):  # by a build that was killed
+        left.unlink()
     tasks = [task for task in _shard_tasks(target, rows, look) if not task.path.exists()]
     done, total = 0, sum(map(len, tasks))
     for count in driver(write_shard, tasks):

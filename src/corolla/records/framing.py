@@ -26,6 +26,10 @@ from corolla.types import BadRecord
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
+
+DRAFTS = ".*.tmp"
+"""Names of files that `write_records` had not finished; where its process was killed they stay."""
+
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_UNPACKED_BYTES = 8 << 30
 """A gzip file may unpack to this much and no more: a bomb of 8 MB could otherwise ask for 8 GB of memory."""
@@ -254,7 +258,7 @@ def write_records(path: Path, records: Iterable[bytes]) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own, short whatever the length of the final one, hidden from every listing of shards.
-        draft = path.parent / f".{uuid.uuid4().hex}.tmp"
+        draft = path.parent / DRAFTS.replace("*", uuid.uuid4().hex)
         try:
             count = _write_draft(draft, records)
             if count == 0:

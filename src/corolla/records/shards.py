@@ -133,11 +133,16 @@ def data_folder(data: AnyPath | str, image_size: int | None = None) -> AnyPath:
         raise DataError(f"{data}: {what}: DATA is a folder that holds train/, val/ and test/")
     if any((data / split).is_dir() for split in SPLITS):
         return data
-    sizes = {int(match[1]): path for path in data.iterdir() if (match := _SIZE_FOLDER.fullmatch(path.name))}
+    sizes = size_folders(data)
     if not sizes:
         hint = f"give its parent, {data.resolve().parent}" if _shard_paths(data) else "check the path"
         raise DataError(f"{data}: holds neither train/, val/ or test/ nor tfrecords-jpeg-SxS folders: {hint}")
     return sizes[_pick_size(list(sizes), image_size)]
+
+
+def size_folders(data: AnyPath) -> dict[int, AnyPath]:
+    """The `tfrecords-jpeg-SxS` folders of DATA, by S."""
+    return {int(match[1]): path for path in data.iterdir() if (match := _SIZE_FOLDER.fullmatch(path.name))}
 
 
 def split_folder(data: AnyPath | str, split: str, image_size: int | None = None) -> AnyPath:
