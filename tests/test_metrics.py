@@ -202,3 +202,10 @@ def test_json_round_trip():
     text = json.dumps(scores.to_json(), allow_nan=False)
     assert metrics.from_json(json.loads(text)) == scores
     assert metrics.from_json(json.loads(text) | {"epoch": 3}) == scores
+
+
+def test_wilson_interval():
+    """As R's prop.test(81, 263, correct = FALSE) gives it, and at the ends."""
+    assert metrics.wilson(81, 263) == pytest.approx((0.2552847, 0.3661988), abs=1e-6)
+    low, high = metrics.wilson(0, 10)
+    assert low == pytest.approx(0, abs=1e-12) and 0.27 < high < 0.28 and metrics.wilson(0, 0) == (0, 1)

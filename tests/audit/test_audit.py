@@ -10,11 +10,11 @@ from planted import COPIES, encoded, scene
 
 from corolla.audit import audit, audit_page, write_clean
 from corolla.audit.clean import REASONS, to_leave_out
-from corolla.audit.labels import doubts
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import gather
 from corolla.audit.twins import find_twins
 from corolla.check import check
+from corolla.doubts import doubts
 from corolla.errors import DataError, RunError, WishError
 from corolla.records.framing import write_records
 from corolla.records.shards import Found, find_split, read_split
