@@ -55,7 +55,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def lines(
-    series: Sequence[Series], across: str, up: str, width: int = 380, height: int = 230, from_zero: bool = False
+    series: Sequence[Series], across: str, up: str, width: int = 530, height: int = 230, from_zero: bool = False
 ) -> Markup:
     """A line for each series. across, up: what the two sides mean; across stand whole numbers; from_zero: up."""
     xs, ys = [x for one in series for x in one.xs], [y for one in series for y in one.ys]

@@ -32,7 +32,8 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .8rem 0; paddin
 .tall thead th { position: sticky; top: 0; background: var(--paper) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption { text-align: left; color: var(--dim) }
 th, td { padding: .2rem .9rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child, .words td, .words th { text-align: left } th { color: var(--dim); font-weight: 500 }
+th:first-child, td:first-child, .words td, .words th, .sortable :is(th, td):last-child { text-align: left }
+th { color: var(--dim); font-weight: 500 }
 tbody th { color: var(--ink); font-weight: 400 } .words td { white-space: normal; overflow-wrap: anywhere }
 th button { all: unset; cursor: pointer; color: var(--dim) } th button:focus-visible { outline: 2px solid var(--c1) }
 th[aria-sort] button { color: var(--ink); font-weight: 600 }
@@ -41,8 +42,8 @@ th[aria-sort=descending] button::after { content: " \\25BE" }
 .filter { margin: .3rem 0 .6rem } .filter input { font: inherit; color: inherit; background: var(--card);
   border: 1px solid var(--dim); border-radius: 4px; padding: .15rem .5rem; margin-left: .4rem }
 .grid { display: flex; flex-wrap: wrap; gap: 1rem } .grid.wide { gap: 1.4rem 2.2rem }
-.tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0 }
-.tiles > div { background: var(--card); border-radius: 6px; padding: .6rem .9rem; min-width: 10.5rem }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.6rem, 1fr)); gap: .8rem; margin: .8rem 0 }
+.tiles > div { background: var(--card); border-radius: 6px; padding: .6rem .9rem }
 .tiles b { display: block; font-size: 1.5rem; line-height: 1.25; font-weight: 600; font-variant-numeric: tabular-nums }
 .tiles span { display: block; font-size: .8rem; color: var(--dim) }
 figure { margin: 0; font-size: .8rem; line-height: 1.35 } figure img { display: block; border-radius: 4px }
@@ -51,6 +52,7 @@ figcaption { margin-top: .25rem; max-width: 20rem; overflow-wrap: anywhere }
 .card { display: flex; gap: .8rem; flex: 1 1 25rem; max-width: 37rem; font-size: .8rem; line-height: 1.4;
   background: var(--card); border-radius: 6px; padding: .7rem; break-inside: avoid }
 .card img { display: block; border-radius: 4px } .card > div { min-width: 0 } .card p { margin: 0 0 .35rem }
+figure figure, .card figure { width: min-content; min-width: 5.3rem } .card .grid, figure .grid { gap: .6rem }
 .card ol { margin: 0 0 .5rem; padding: 0; list-style: none } .card ol b { font-weight: 600 }
 .share { display: inline-block; width: 3.4rem; height: .55rem; margin-right: .4rem; vertical-align: baseline;
   background: linear-gradient(to right, var(--c1) calc(var(--at) * 100%), var(--line) 0) }

@@ -172,16 +172,22 @@ _VIRIDIS = np.array(
 _GREY = np.array((0.299, 0.587, 0.114), np.float32)
 
 
-def strength(found: NDArray) -> Array:
-    """A map as parts of its largest value, float32[...] in 0..1; what speaks against the label is 0."""
+def strength(found: NDArray, most: float | None = None) -> Array:
+    """A map as parts of its largest value, float32[...] in 0..1; what speaks against the label is 0.
+
+    most: the value that is 1, by default the map's own largest: for maps that are to be compared.
+    """
     positive: Array = np.maximum(found, 0).astype(np.float32)
-    most: Array = np.maximum(positive.max(initial=0), 1e-12).astype(np.float32)
-    return np.divide(positive, most, dtype=np.float32)
+    whole = max(float(positive.max(initial=0)) if most is None else most, 1e-12)
+    return np.minimum(np.divide(positive, whole, dtype=np.float32), 1, dtype=np.float32)
 
 
-def overlay(image: NDArray[np.uint8], found: NDArray) -> NDArray[np.uint8]:
-    """A photo uint8[h, w, 3] under its map [h, w], from dark violet (nothing) to yellow (the most): uint8[h, w, 3]."""
-    share = strength(found)[..., None]
+def overlay(image: NDArray[np.uint8], found: NDArray, most: float | None = None) -> NDArray[np.uint8]:
+    """A photo uint8[h, w, 3] under its map [h, w], from dark violet (nothing) to yellow (the most): uint8[h, w, 3].
+
+    most: as of `strength`.
+    """
+    share = strength(found, most)[..., None]
     at = share[..., 0] * (len(_VIRIDIS) - 1)
     colour = np.stack([np.interp(at, np.arange(len(_VIRIDIS)), _VIRIDIS[:, c]) for c in range(3)], axis=-1)
     grey = (image.astype(np.float32) @ _GREY)[..., None]

@@ -83,14 +83,14 @@ def _seen(runs: Sequence[Told], data: AnyPath | None, compared: int, reporter: R
 
 def _page(runs: Sequence[Told], seen: Sequence[Seen], found: Sequence[Difference | None]) -> bytes:
     several = len(runs) > 1
-    pieces = [comparing.compared(runs, found)] if several else []
-    links = [("comparison", "Comparison")] if several else []
+    pieces = [*([comparing.compared(runs, found)] if several else []), training.curves(runs), training.time(runs)]
+    links = [*([("comparison", "Comparison")] if several else []), ("training", "Training"), ("time", "Time")]
     for place, (told, each) in enumerate(zip(runs, seen, strict=True)):
         made, names = _of_run(told, each, f"-{place}" if several else "", f" · {told.name}" if several else "")
         pieces += made
         links += names
-    pieces += [training.curves(runs), training.time(runs), training.repeat(runs)]
-    links += [("training", "Training"), ("time", "Time"), ("repeat", "How to repeat it")]
+    pieces.append(training.repeat(runs))
+    links.append(("repeat", "How to repeat it"))
     title = "Report: " + ", ".join(told.name for told in runs)
     return page(title, *([_about(runs[0]), scores.headline(runs[0])] if not several else []), contents(links), *pieces)
 

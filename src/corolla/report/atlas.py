@@ -51,7 +51,13 @@ def _card(told: Told, seen: Seen, i: int) -> Markup:
     shown = [element("div", photo(image, _SIDE, about))] if image is not None else []
     doubt = [element("p", element("span", "Likely mislabelled", kind="mark"))] if record in told.doubts else []
     head = element("p", element("b", names[label]), ", called ", element("span", names[called], kind="mark"))
-    words = [head, *doubt, _top(told, i), *_near(told, seen.near.get(record, [])), element("p", record, kind="dim")]
+    words = [
+        head,
+        *doubt,
+        _top(told, i),
+        *_near(told, seen.near.get(record, [])),
+        element("p", f"record {record}", kind="dim"),
+    ]
     return element("div", *shown, element("div", *words), kind="card")
 
 
@@ -67,7 +73,12 @@ def _top(told: Told, i: int) -> Markup:
 
 def _guess(told: Told, probability: float, each: int, label: int) -> tuple[object, ...]:
     name = element("b", told.classes[each]) if each == label else told.classes[each]
-    return share(float(probability)), f"{probability:.1%} ", name
+    return share(float(probability)), f"{percent(probability)} ", name
+
+
+def percent(probability: float) -> str:
+    """As a person reads it: none that is not 0 looks like it."""
+    return "< 0.1%" if probability < 0.0005 else f"{probability:.1%}"
 
 
 def _near(told: Told, near: Sequence[Near]) -> list[Markup]:
@@ -75,7 +86,7 @@ def _near(told: Told, near: Sequence[Near]) -> list[Markup]:
     for each in near:
         name = told.classes[each.taught.label]
         about = f"learned from record {each.taught.id}: {name}"
-        figures.append(figure([photo(each.taught.image, _NEAR, about, 75)], name, f"{each.similarity:.2f}"))
+        figures.append(figure([photo(each.taught.image, _NEAR, about, 75)], f"{name}, {each.similarity:.2f}"))
     return [grid(figures)] if figures else []
 
 
@@ -105,7 +116,7 @@ def looks(told: Told, seen: Seen, title: str, name: str) -> Markup:
         return section(title, element("p", seen.why or "No maps were made."), name=name)
     how = (
         "Where it is yellow, the photo speaks for the label below. The maps are exact: the head is a weighted sum of "
-        "means over places, and each place's share of the logit is shown (class activation mapping: Zhou et al., 2016)."
+        "means over places, and each place's part of the logit is shown (class activation mapping: Zhou et al., 2016)."
         if seen.exact
         else "Where it is yellow, the label's logit falls most when a grey square covers the place (occlusion: Zeiler "
         "and Fergus, 2014)."
@@ -122,7 +133,12 @@ def _look(told: Told, seen: Seen, i: int, labels: Sequence[int]) -> Markup:
     shown = [photo(seen.images[record], _SIDE, f"a photo of {true}")]
     shown += [photo(seen.maps[record, label], _SIDE, f"what speaks for {told.classes[label]}") for label in labels]
     sure = told.predictions.probabilities[i]
-    said = [f"{told.classes[label]} ({sure[label]:.1%})" for label in labels]
+    said = [f"{told.classes[label]} ({percent(sure[label])})" for label in labels]
     if len(labels) == 1:
         return figure(shown, element("b", true), f"right: {said[0]}")
-    return figure(shown, element("b", true), element("span", f"called {said[0]}", kind="mark"), f"then: for {said[1]}")
+    return figure(
+        shown,
+        element("b", true),
+        element("span", f"called {said[0]}", kind="mark"),
+        f"then for {said[1]}, on the same scale",
+    )

@@ -31,8 +31,7 @@ def seen_of(told: Told, album: Album, compared: int, reporter: Reporter) -> Seen
         seen.near, seen.compared = dict(zip((ids[i] for i in wrong), found, strict=True)), len(taught)
     if looked:
         reporter.note("drawing where it looked")
-        maps, seen.exact = looking.maps(
-            told.runs[0], [images[ids[i]] for i, _ in looked], [label for _, label in looked]
-        )
+        photos, labels = [i for i, _ in looked], [label for _, label in looked]
+        maps, seen.exact = looking.maps(told.runs[0], [images[ids[i]] for i in photos], labels, photos)
         seen.maps = {(ids[i], label): each for (i, label), each in zip(looked, maps, strict=True)}
     return seen

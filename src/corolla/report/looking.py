@@ -48,13 +48,22 @@ def _features(folder: RunFolder, images: Sequence[Pixels], reporter: Reporter) -
     return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
-def maps(folder: RunFolder, images: Sequence[Pixels], labels: Sequence[int]) -> tuple[list[Pixels], bool]:
-    """Photos under the maps of what speaks for a label, and whether these are exact."""
+def maps(
+    folder: RunFolder, images: Sequence[Pixels], labels: Sequence[int], photos: Sequence[int]
+) -> tuple[list[Pixels], bool]:
+    """Photos under the maps of what speaks for a label, and whether these are exact.
+
+    photos: their numbers; maps of one photo have one scale.
+    """
     saliency = _saliency(folder)
     size = saliency.image_size
     seen = [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)) for image in images]
     found = saliency(np.stack(seen), labels)
-    return [overlay(image, each) for image, each in zip(seen, found, strict=True)], saliency.exact
+    most: dict[int, float] = {}
+    for number, each in zip(photos, found, strict=True):
+        most[number] = max(most.get(number, 0.0), float(each.max()))
+    rows = zip(seen, found, photos, strict=True)
+    return [overlay(image, each, most[number]) for image, each, number in rows], saliency.exact
 
 
 def _saliency(folder: RunFolder) -> Saliency:

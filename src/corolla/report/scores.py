@@ -34,15 +34,19 @@ def headline(told: Told) -> Markup:
     s, present = told.scores, told.scores.classes_present
     facts = [
         ("Macro F1, all classes", f"{s.macro_f1:.4f}", f"95 %: {interval(*s.macro_f1_interval)}"),
-        (f"Macro F1, {present} with records", f"{s.macro_f1_present:.4f}", interval(*s.macro_f1_present_interval)),
+        (
+            f"Macro F1, {present} present",
+            f"{s.macro_f1_present:.4f}",
+            f"95 %: {interval(*s.macro_f1_present_interval)}",
+        ),
         ("Accuracy", f"{s.accuracy:.2%}", f"{len(told.wrong):,} of {s.n:,} wrong"),
         ("Among the first five", f"{told.top5:.2%}", "the true label is"),
-        ("Calibration error", f"{told.calibration_error:.2%}", "between confidence and accuracy"),
+        ("Calibration error", f"{told.calibration_error:.2%}", "confidence against accuracy"),
     ]
     if told.gain:
         low, high = told.gain["interval"]
         gain = told.gain["macro_f1_present"]
-        facts.append(("Gain over the probe", f"{gain:+.4f}", interval(low, high, signed=True)))
+        facts.append(("Gain over the probe", f"{gain:+.4f}", f"95 %: {interval(low, high, signed=True)}"))
     return element("div", tiles(facts), *_warnings(told))
 
 
@@ -147,7 +151,7 @@ def _cell(told: Told, row: int, column: int, support: int) -> str:
         shade, kind = 0.25 + 0.75 * times / support, "k1"
         said = f"{told.classes[row]}: {times} of {support} right"
     else:
-        shade, kind = min(0.55 + 0.15 * (times - 1), 1.0), "k0"
+        shade, kind = min(0.7 + 0.1 * (times - 1), 1.0), "k0"
         said = f"{told.classes[row]}, called {told.classes[column]}: {times} of {support}"
     place = f'x="{x:g}" y="{y:g}" width="{inside}" height="{inside}"'
     return f'<rect class="fill {kind}" {place} opacity="{shade:.2f}"><title>{text(said)}</title></rect>'
@@ -207,6 +211,7 @@ def _pair(told: Told, pair: tuple[int, int], shown: list[int], images: Mapping[s
     lines = [
         f"{int(told.confusion[a, b])} {told.classes[a]} called {told.classes[b]}"
         for a, b in ((first, second), (second, first))
+        if told.confusion[a, b]
     ]
     return figure([grid(photos)] if photos else [], element("b", " and ".join(names)), "; ".join(lines))
 
@@ -235,11 +240,11 @@ def reliability(told: Told, title: str, name: str) -> Markup:
     points = [
         Point(each.confidence, each.accuracy, *each.interval, f"{each.n:,} records: {_bin(each)}") for each in found
     ]
-    rows = [(_bin(each), f"{each.n:,}", interval(*each.interval)) for each in found]
+    rows = [(_bin(each), f"{each.n:,}", "{:.1%} to {:.1%}".format(*each.interval)) for each in found]
     drawn = against_diagonal(points, "confidence", "right", f"Accuracy by confidence in {len(found)} bins")
     said = (
         "Points on the line: where the run is 80 % sure, it is right 8 times in 10. Above the line it is too modest, "
-        "below too sure. Bars are 95 % of what as few records can tell (Wilson)."
+        "below too sure. The bars are 95 % intervals (Wilson)."
     )
     by_width = calibrate.calibration_error(labels, probabilities, "width")
     about = (
@@ -261,6 +266,6 @@ def _temperature(told: Told) -> str:
         return "There are too few records to fit a temperature."
     found = calibrate.calibrate(told.predictions.ids, labels, probabilities)
     return (
-        f"A temperature of {found.temperature:.2f} would make it {found.error_by_mass[1]:.4f}, and cross-entropy "
+        f"With a temperature of {found.temperature:.2f} it is {found.error_by_mass[1]:.4f}, and cross-entropy "
         f"{found.loss[1]:.4f} instead of {found.loss[0]:.4f} (cross-fitted)."
     )

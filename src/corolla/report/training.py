@@ -144,8 +144,15 @@ def repeat(runs: Sequence[Told]) -> Markup:
     pieces = [element("p", said, kind="dim")]
     for told in runs:
         pieces += [element("h3", told.name)] if len(runs) > 1 else []
-        pieces += [element("pre", element("code", shlex.join(told.command))), *_facts(told)]
+        pieces += [element("pre", element("code", shlex.join(told.command))), *_limit(told), *_facts(told)]
     return section("How to repeat it", *pieces, name="repeat")
+
+
+def _limit(told: Told) -> list[Markup]:
+    minutes = told.settings.get("minutes")
+    if minutes is None:
+        return []
+    return [element("p", f"It had {minutes:g} minutes: a slower machine may get through fewer epochs.", kind="dim")]
 
 
 def _facts(told: Told) -> list[Markup]:
