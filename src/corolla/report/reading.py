@@ -153,7 +153,7 @@ def _read(path: AnyPath, name: str) -> Told:
         gain=stored.get("gain_over_probe"),
         epoch=stored.get("epoch"),
         predictions=whole.predictions("predictions"),
-        histories=[_history(run, run.path.name if len(runs) > 1 else name) for run in runs],
+        histories=[_history(run, f"{name}/{run.path.name}" if len(runs) > 1 else name) for run in runs],
         settings=_plain(first),
         command=["corolla", verb[0], "DATA", "--out", "RUN", *verb[1:], *config.words(settings, left_out)],
         environment=_whole(path, "environment.json", lambda: read_json(first.path / "environment.json")),
