@@ -27,7 +27,7 @@ from browser import browser, refuse_network  # noqa: E402
 
 IMAGES, IMAGE_SIZE, EPOCHS = 600, 160, 2
 WIDTH_PX, HEIGHT_PX = 1180, 1060
-SECTIONS = ("top", "mistakes", "looks")
+SECTIONS = ("top", "matrix", "mistakes")
 """What is shown of the page, side by side: its top, and two sections."""
 MOST_BYTES = 400_000
 

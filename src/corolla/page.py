@@ -41,8 +41,9 @@ th[aria-sort=ascending] button::after { content: " \\25B4" }
 th[aria-sort=descending] button::after { content: " \\25BE" }
 .filter { margin: .3rem 0 .6rem } .filter input { font: inherit; color: inherit; background: var(--card);
   border: 1px solid var(--dim); border-radius: 4px; padding: .15rem .5rem; margin-left: .4rem }
-.grid { display: flex; flex-wrap: wrap; gap: 1rem } .grid.wide { gap: 1.4rem 2.2rem }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.6rem, 1fr)); gap: .8rem; margin: .8rem 0 }
+.grid { display: flex; flex-wrap: wrap; gap: 1rem } .grid > * { max-width: 100% }
+.grid.wide { gap: 1.4rem 2.2rem }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.4rem, 1fr)); gap: .8rem; margin: .8rem 0 }
 .tiles > div { background: var(--card); border-radius: 6px; padding: .6rem .9rem }
 .tiles b { display: block; font-size: 1.5rem; line-height: 1.25; font-weight: 600; font-variant-numeric: tabular-nums }
 .tiles span { display: block; font-size: .8rem; color: var(--dim) }
@@ -51,7 +52,9 @@ figure { margin: 0; font-size: .8rem; line-height: 1.35 } figure img { display: 
 figcaption { margin-top: .25rem; max-width: 20rem; overflow-wrap: anywhere }
 .card { display: flex; gap: .8rem; flex: 1 1 25rem; max-width: 37rem; font-size: .8rem; line-height: 1.4;
   background: var(--card); border-radius: 6px; padding: .7rem; break-inside: avoid }
-.card img { display: block; border-radius: 4px } .card > div { min-width: 0 } .card p { margin: 0 0 .35rem }
+.card img { display: block; border-radius: 4px } .card > div:last-child { min-width: 0 }
+@media (max-width: 36rem) { .card { flex-direction: column } }
+.card > div:first-child { flex: none } .card > div:only-child { flex: auto } .card p { margin: 0 0 .35rem }
 figure figure, .card figure { width: min-content; min-width: 5.3rem } .card .grid, figure .grid { gap: .6rem }
 .card ol { margin: 0 0 .5rem; padding: 0; list-style: none } .card ol b { font-weight: 600 }
 .share { display: inline-block; width: 3.4rem; height: .55rem; margin-right: .4rem; vertical-align: baseline;

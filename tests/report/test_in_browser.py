@@ -73,7 +73,7 @@ def test_the_table_is_sorted_by_any_column_and_filtered(opened):
 def test_it_reads_well_without_a_script(opened):
     page = opened(java_script_enabled=False)
     assert page.get_by_role("button").count() == 0 and page.locator("table.sortable").first.is_visible()
-    assert page.get_by_role("heading", level=1).inner_text() == "Report: run, run" or page.locator("h1").is_visible()
+    assert page.get_by_role("heading", level=1).inner_text().startswith("Report: ")
 
 
 def test_every_photo_is_shown(opened):

@@ -117,8 +117,7 @@ def test_the_nearest_are_those_of_the_features(made, finished, flowers):
 
     (told,) = read([finished])
     album = Album(flowers, SILENT)
-    first = told.predictions.ids[0]
-    image = album.judge(told, {first})[first]
+    image = album.judge(told, {0})[0]
     taught = album.taught(told, range(6), 600)
     assert len(taught) == 30 and all(each.id.startswith("train") for each in taught)
     assert len(album.taught(told, range(3), 6)) == 6
@@ -213,6 +212,19 @@ def test_runs_that_judged_other_records_are_only_put_side_by_side(finished, run,
     RunFolder(run).write_predictions("predictions", [f"x{i}" for i in told.ids], told.labels, told.probabilities)
     assert report([finished, run], out=tmp_path / "r.html").differences == [None]
     assert "judged by other records" in Parsed((tmp_path / "r.html").read_bytes()).text
+
+
+def test_records_may_stand_in_another_order(finished, run, tmp_path):
+    told, turned = RunFolder(run).predictions("predictions"), slice(None, None, -1)
+    RunFolder(run).write_predictions("predictions", told.ids[turned], told.labels[turned], told.probabilities[turned])
+    (found,) = report([finished, run], out=tmp_path / "r.html").differences
+    assert found is not None and found.macro_f1_present == found.only_this_right == found.only_other_right == 0
+
+
+def test_names_of_runs_of_one_name_are_their_paths(finished, probed, tmp_path):
+    report([finished, probed], out=tmp_path / "r.html")
+    text = Parsed((tmp_path / "r.html").read_bytes()).text
+    assert str(finished) in text and str(probed) in text
 
 
 def test_a_cross_validation_is_one_run_with_several_histories(flowers, tmp_path):

@@ -46,7 +46,7 @@ def mistakes(told: Told, seen: Seen, title: str, name: str) -> Markup:
 def _card(told: Told, seen: Seen, i: int) -> Markup:
     record, label, called = told.predictions.ids[i], int(told.predictions.labels[i]), int(told.predicted[i])
     names = told.classes
-    image = seen.images.get(record)
+    image = seen.images.get(i)
     about = f"record {record}: {names[label]}, called {names[called]}"
     shown = [element("div", photo(image, _SIDE, about))] if image is not None else []
     doubt = [element("p", element("span", "Likely mislabelled", kind="mark"))] if record in told.doubts else []
@@ -55,7 +55,7 @@ def _card(told: Told, seen: Seen, i: int) -> Markup:
         head,
         *doubt,
         _top(told, i),
-        *_near(told, seen.near.get(record, [])),
+        *_near(told, seen.near.get(i, [])),
         element("p", f"record {record}", kind="dim"),
     ]
     return element("div", *shown, element("div", *words), kind="card")
@@ -129,9 +129,9 @@ def looks(told: Told, seen: Seen, title: str, name: str) -> Markup:
 
 
 def _look(told: Told, seen: Seen, i: int, labels: Sequence[int]) -> Markup:
-    record, true = told.predictions.ids[i], told.classes[told.predictions.labels[i]]
-    shown = [photo(seen.images[record], _SIDE, f"a photo of {true}")]
-    shown += [photo(seen.maps[record, label], _SIDE, f"what speaks for {told.classes[label]}") for label in labels]
+    true = told.classes[told.predictions.labels[i]]
+    shown = [photo(seen.images[i], _SIDE, f"a photo of {true}")]
+    shown += [photo(seen.maps[i, label], _SIDE, f"what speaks for {told.classes[label]}") for label in labels]
     sure = told.predictions.probabilities[i]
     said = [f"{told.classes[label]} ({percent(sure[label])})" for label in labels]
     if len(labels) == 1:

@@ -40,9 +40,10 @@ def differences(runs: Sequence[Told]) -> list[Difference | None]:
 
 def _difference(first: Told, other: Told) -> Difference | None:
     one, two = first.predictions, other.predictions
-    if sorted(one.ids) != sorted(two.ids):
+    place = {name: i for i, name in enumerate(two.ids)}
+    if one.ids != two.ids and (len(place) < len(two.ids) or sorted(one.ids) != sorted(place)):
         return None
-    order = np.argsort(np.array(two.ids), kind="stable")[np.argsort(np.argsort(np.array(one.ids), kind="stable"))]
+    order = np.array([place[name] for name in one.ids] if one.ids != two.ids else np.arange(len(one.ids)))
     if not np.array_equal(one.labels, two.labels[order]):
         return None
     before, after = first.predicted, other.predicted[order]

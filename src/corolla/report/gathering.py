@@ -16,10 +16,9 @@ _FOLDS = (
 
 def seen_of(told: Told, album: Album, compared: int, reporter: Reporter) -> Seen:
     """Photos, nearest ones and maps of a run. Raises DataError (broken data, or other data than the run's)."""
-    ids = told.predictions.ids
     wrong, looked = told.wrong[: atlas.MOST].tolist(), atlas.looked_at(told)
     shown = {i for each in scores.shown_of_pairs(told).values() for i in each}
-    images = album.judge(told, {ids[i] for i in {*wrong, *shown, *(i for i, _ in looked)}})
+    images = album.judge(told, {*wrong, *shown, *(i for i, _ in looked)})
     seen = Seen(images)
     if len(told.runs) > 1:
         seen.why = _FOLDS
@@ -27,11 +26,11 @@ def seen_of(told: Told, album: Album, compared: int, reporter: Reporter) -> Seen
     if compared and wrong:
         labels = {int(label) for i in wrong for label in (told.predictions.labels[i], told.predicted[i])}
         taught = album.taught(told, sorted(labels), compared)
-        found = looking.nearest(told.runs[0], [images[ids[i]] for i in wrong], taught, reporter)
-        seen.near, seen.compared = dict(zip((ids[i] for i in wrong), found, strict=True)), len(taught)
+        found = looking.nearest(told.runs[0], [images[i] for i in wrong], taught, reporter)
+        seen.near, seen.compared = dict(zip(wrong, found, strict=True)), len(taught)
     if looked:
         reporter.note("drawing where it looked")
         photos, labels = [i for i, _ in looked], [label for _, label in looked]
-        maps, seen.exact = looking.maps(told.runs[0], [images[ids[i]] for i in photos], labels, photos)
-        seen.maps = {(ids[i], label): each for (i, label), each in zip(looked, maps, strict=True)}
+        maps, seen.exact = looking.maps(told.runs[0], [images[i] for i in photos], labels, photos)
+        seen.maps = dict(zip(looked, maps, strict=True))
     return seen

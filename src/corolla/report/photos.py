@@ -24,21 +24,19 @@ from corolla.types import BadRecord, Photos
 
 @dataclass
 class Album:
-    """Photos of one data folder. judged: of the runs' records, by id, those that were asked for."""
+    """Photos of one data folder, which is read once for all runs that were judged by the same split of it."""
 
     data: AnyPath
     reporter: Reporter
-    judged: dict[str, Pixels] = field(default_factory=dict)
     _vals: dict[AnyPath, Photos] = field(default_factory=dict)
 
-    def judge(self, told: Told, wanted: set[str]) -> dict[str, Pixels]:
-        """Photos of a run's records by their ids. Raises DataError where these are not the data it was judged by."""
+    def judge(self, told: Told, wanted: set[int]) -> dict[int, Pixels]:
+        """Photos of some of a run's records, by their numbers. Raises DataError where these are other data."""
         if told.settings["folds"] > 1:
             return self._of_folds(told, wanted)
         val = self._val(told)
         self._refuse_others(told, val)
-        place = {name: row for row, name in enumerate(val.ids)}
-        return {name: val.images[place[name]] for name in wanted}
+        return {i: val.images[i] for i in sorted(wanted)}
 
     def _val(self, told: Told) -> Photos:
         how: OnBadRecord = told.settings["on_bad_record"]
@@ -66,15 +64,16 @@ class Album:
             f"{self.data} is not the data of {told.path}: {found}, {other}: give --data the folder it was trained on"
         )
 
-    def _of_folds(self, told: Told, wanted: set[str]) -> dict[str, Pixels]:
+    def _of_folds(self, told: Told, wanted: set[int]) -> dict[int, Pixels]:
         """A fold is judged by parts of train and val."""
-        labels = dict(zip(told.predictions.ids, told.predictions.labels.tolist(), strict=True))
+        place = {name: i for i, name in enumerate(told.predictions.ids)}
+        labels = told.predictions.labels.tolist()
         found, known = {}, 0
         for item in self._records(told, ("train", "val")):
-            name = item.example.id
-            known += labels.get(name) == item.example.label
-            if name in wanted:
-                found[name] = _pixels(item)
+            i = place.get(item.example.id, -1)
+            known += i >= 0 and labels[i] == item.example.label
+            if i in wanted:
+                found[i] = _pixels(item)
         if known != len(labels):
             raise self._others(told, f"train and val of {self.data} hold {known:,} of its records", len(labels))
         return found

@@ -6,7 +6,7 @@ here needs the photos, JAX or Keras.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -94,7 +94,7 @@ class Told:
     @cached_property
     def doubts(self) -> dict[str, Doubt]:
         """Labels in doubt, by the records' ids."""
-        return {} if self.judges_taught else {doubt.id: doubt for doubt in doubts(self.predictions)}
+        return {} if self.judges_taught else {doubt.id: doubt for doubt in doubts(self.predictions) if doubt.id}
 
     @cached_property
     def calibration_error(self) -> float:
@@ -154,7 +154,7 @@ def _read(path: AnyPath, name: str) -> Told:
         epoch=stored.get("epoch"),
         predictions=whole.predictions("predictions"),
         histories=[_history(run, f"{name}/{run.path.name}" if len(runs) > 1 else name) for run in runs],
-        settings=_plain(first),
+        settings=asdict(settings),
         command=["corolla", verb[0], "DATA", "--out", "RUN", *verb[1:], *config.words(settings, left_out)],
         environment=_whole(path, "environment.json", lambda: read_json(first.path / "environment.json")),
         prints=_whole(path, "config.json", lambda: read_json(first.path / "config.json")["data"]),
@@ -162,10 +162,6 @@ def _read(path: AnyPath, name: str) -> Told:
     )
     _refuse_mixed(told)
     return told
-
-
-def _plain(run: RunFolder) -> dict[str, Any]:
-    return read_json(run.path / "config.json")["settings"] | {"folds": run.settings().folds}
 
 
 def _history(run: RunFolder, name: str) -> History:

@@ -186,7 +186,7 @@ def _typical(told: Told, label: int) -> int | None:
     return int(right[told.predictions.probabilities[right, label].argmax()]) if len(right) else None
 
 
-def pairs(told: Told, images: Mapping[str, Pixels], title: str, name: str) -> Markup:
+def pairs(told: Told, images: Mapping[int, Pixels], title: str, name: str) -> Markup:
     """The most confused pairs, with photos of both where they are at hand."""
     found = shown_of_pairs(told)
     if not found:
@@ -200,13 +200,9 @@ def pairs(told: Told, images: Mapping[str, Pixels], title: str, name: str) -> Ma
     )
 
 
-def _pair(told: Told, pair: tuple[int, int], shown: list[int], images: Mapping[str, Pixels]) -> Markup:
+def _pair(told: Told, pair: tuple[int, int], shown: list[int], images: Mapping[int, Pixels]) -> Markup:
     first, second = pair
-    photos = [
-        figure([photo(images[told.predictions.ids[i]], _SIDE, _alternative(told, i))], _under(told, i))
-        for i in shown
-        if told.predictions.ids[i] in images
-    ]
+    photos = [figure([photo(images[i], _SIDE, _alternative(told, i))], _under(told, i)) for i in shown if i in images]
     names = [told.classes[label] for label in pair]
     lines = [
         f"{int(told.confusion[a, b])} {told.classes[a]} called {told.classes[b]}"

@@ -32,15 +32,15 @@ class Near:
 
 @dataclass
 class Seen:
-    """Photos by id; the nearest that taught, by id; maps by (id, label).
+    """Of records by their numbers: photos, the nearest photos that taught, and maps by (record, label).
 
     exact: whether maps are (`saliency.Saliency.exact`); compared: photos that taught among which the nearest were
     sought; why: what keeps photos or maps away.
     """
 
-    images: Mapping[str, Pixels] = field(default_factory=dict)
-    near: dict[str, list[Near]] = field(default_factory=dict)
-    maps: dict[tuple[str, int], Pixels] = field(default_factory=dict)
+    images: Mapping[int, Pixels] = field(default_factory=dict)
+    near: dict[int, list[Near]] = field(default_factory=dict)
+    maps: dict[tuple[int, int], Pixels] = field(default_factory=dict)
     exact: bool = True
     compared: int = 0
     why: str = ""
