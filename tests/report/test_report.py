@@ -318,9 +318,15 @@ def test_wishes_that_make_no_sense(finished, run, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(finished, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
+    (tmp_path / "folder.html").mkdir()
     monkeypatch.setattr("corolla.report.read", lambda runs: pytest.fail("it began to work"))
-    with pytest.raises((RunError, WishError), match="file"):
-        report([finished], out=tmp_path / "file" / "r.html")
+    with pytest.raises(RunError, match=r"^--out .*r.html cannot be written: .*file is a file: choose another place$"):
+        report([finished], out=tmp_path / "file" / "more" / "r.html")
+    with pytest.raises(WishError, match=r"folder.html is a folder: name a file, such as .*report.html$"):
+        report([finished], out=tmp_path / "folder.html")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(RunError, match=r"may not be written to: choose another place$"):
+        report([finished], out=tmp_path / "r.html")
 
 
 # The command ------------------------------------------------------------------------------------------------------

@@ -7,13 +7,15 @@ Without data it takes neither JAX nor Keras, and a second or two. With data a ru
 that it learned from, which takes as long as predicting them.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from corolla.checkpoint import write_file
 from corolla.config import refuse_outside
-from corolla.errors import WishError
+from corolla.errors import RunError, WishError
 from corolla.page import Markup, contents, element, page
 from corolla.report import atlas, comparing, scores, training
 from corolla.report.comparing import Difference
@@ -53,19 +55,32 @@ def report(
 ) -> Report:
     """Write the page. data: the folder that the runs were trained on, for photos; compared: see `COMPARED`; 0: none.
 
-    Raises WishError (no run, one twice, runs of other labels, no room for `out`), RunError (no run, one that is not
-    finished or is damaged), DataError (broken data, or other data than a run's).
+    Raises WishError (no run, one twice, runs of other labels, `out` no page), RunError (no run, one that is not
+    finished or is damaged; `out` cannot be written), DataError (broken data, or other data than a run's).
     """
     out = any_path(out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise WishError(f"--out {out}: a report is a page: name it .html")
     refuse_outside("compared", compared, 0, _MOST_COMPARED)
-    refuse_unwritable(out)
+    _refuse_place(out)
     told = read(runs)
     seen = _seen(told, None if data is None else any_path(data), compared, reporter)
     found = comparing.differences(told)
     write_file(out, _page(told, seen, found))
     return Report(out, told, found)
+
+
+def _refuse_place(out: AnyPath) -> None:
+    """Before the work: a place where no file can be written."""
+    refuse_unwritable(out)
+    if not isinstance(out, Path):
+        return
+    if out.is_dir():
+        raise WishError(f"--out {out} is a folder: name a file, such as {out / 'report.html'}")
+    there = next(place for place in out.absolute().parents if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        what = "may not be written to" if there.is_dir() else "is a file"
+        raise RunError(f"--out {out} cannot be written: {there} {what}: choose another place")
 
 
 def _seen(runs: Sequence[Told], data: AnyPath | None, compared: int, reporter: Reporter) -> list[Seen]:
