@@ -204,8 +204,13 @@ def test_json_round_trip():
     assert metrics.from_json(json.loads(text) | {"epoch": 3}) == scores
 
 
-def test_wilson_interval():
-    """As R's prop.test(81, 263, correct = FALSE) gives it, and at the ends."""
-    assert metrics.wilson(81, 263) == pytest.approx((0.2552847, 0.3661988), abs=1e-6)
-    low, high = metrics.wilson(0, 10)
-    assert low == pytest.approx(0, abs=1e-12) and 0.27 < high < 0.28 and metrics.wilson(0, 0) == (0, 1)
+@pytest.mark.parametrize(("hits", "n"), [(81, 263), (0, 10), (10, 10), (1, 2)])
+def test_wilson_interval_is_scipys(hits, n):
+    from scipy.stats import binomtest
+
+    wanted = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert metrics.wilson(hits, n) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+
+
+def test_of_no_records_nothing_is_known():
+    assert metrics.wilson(0, 0) == (0, 1)
