@@ -145,3 +145,15 @@ def test_an_overlay_is_lightest_where_the_map_is_highest():
     brightness = shown.sum(axis=-1).astype(int)
     assert np.unravel_index(brightness.argmax(), (8, 8)) == (2, 5) and (brightness == brightness[0, 0]).sum() == 63
     assert np.isfinite(strength(np.zeros((2, 2)))).all()
+
+
+def test_maps_that_are_compared_have_one_scale():
+    weak, strong = np.full((2, 2), 1.0), np.full((2, 2), 4.0)
+    assert (
+        (strength(weak, 4.0) == 0.25).all()
+        and (strength(strong, 4.0) == 1).all()
+        and (strength(strong, 2.0) == 1).all()
+    )
+    image = np.full((2, 2, 3), 90, np.uint8)
+    assert (overlay(image, weak) == overlay(image, strong)).all()
+    assert overlay(image, weak, 4.0).sum() < overlay(image, strong, 4.0).sum()
