@@ -106,3 +106,16 @@ def test_what_is_said_of_a_record_hangs_on_no_label_of_its_fold():
 def test_too_few_records():
     with pytest.raises(DataError, match="3 records are too few to be judged in 5 folds"):
         calibrate.calibrate(*made_up(3))
+
+
+@pytest.mark.parametrize("kind", ["mass", "width"])
+def test_the_bins_of_a_reliability_diagram_make_up_the_error(kind):
+    random = np.random.default_rng(3)
+    probabilities = random.dirichlet(np.full(4, 0.3), 500)
+    labels = np.array([random.choice(4, p=row) for row in probabilities])
+    found = calibrate.reliability(labels, probabilities, kind)
+    assert sum(each.n for each in found) == 500
+    gaps = sum(each.n * abs(each.accuracy - each.confidence) for each in found) / 500
+    assert gaps == pytest.approx(calibrate.calibration_error(labels, probabilities, kind))
+    assert [each.confidence for each in found] == sorted(each.confidence for each in found)
+    assert all(each.interval[0] <= each.accuracy <= each.interval[1] for each in found)

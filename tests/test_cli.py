@@ -32,6 +32,7 @@ VERBS = (
     "evaluate",
     "blend",
     "soup",
+    "report",
     "predict",
     "distill",
     "pseudo",

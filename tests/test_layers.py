@@ -14,16 +14,16 @@ ROOT = Path(corolla.__file__).parent
 LAYERS = (
     "types errors storage classes graph interpreter chips hlo backend interrupt reporter clock pace memory processor",
     "installation largest",
-    "config compiled schedule",
+    "config compiled schedule rates",
     "imbalance presets",
     "records",
     "images order photo folds hashing",
     "hosts mesh metrics",
-    "calibrate decide page",
+    "calibrate decide page chart",
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "ensemble open_set shipped",
+    "ensemble open_set shipped saliency doubts",
     "resident inference network dataset share soft start",
     "origin",
     "programs",
@@ -32,7 +32,7 @@ LAYERS = (
     "job",
     "loop fit",
     "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export "
-    "audit submission show",
+    "audit submission show report",
     "cross grow",
     "cli",
 )
@@ -58,6 +58,7 @@ VERBS = (
     "audit",
     "submission",
     "show",
+    "report",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 

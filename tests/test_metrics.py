@@ -202,3 +202,15 @@ def test_json_round_trip():
     text = json.dumps(scores.to_json(), allow_nan=False)
     assert metrics.from_json(json.loads(text)) == scores
     assert metrics.from_json(json.loads(text) | {"epoch": 3}) == scores
+
+
+@pytest.mark.parametrize(("hits", "n"), [(81, 263), (0, 10), (10, 10), (1, 2)])
+def test_wilson_interval_is_scipys(hits, n):
+    from scipy.stats import binomtest
+
+    wanted = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert metrics.wilson(hits, n) == pytest.approx((wanted.low, wanted.high), abs=1e-6)
+
+
+def test_of_no_records_nothing_is_known():
+    assert metrics.wilson(0, 0) == (0, 1)

@@ -8,7 +8,9 @@ from corolla.page import Markup, bars, element, page, photo, table, text
 def test_text_is_escaped_and_markup_is_not_escaped_twice():
     assert element("p", "a < b", element("b", "&")) == "<p>a &lt; b<b>&amp;</b></p>"
     assert isinstance(element("p"), Markup) and text("\udcff") == "\\udcff"
-    assert "<td>&lt;i&gt;</td>" in table(("x",), [("<i>",)])
+    made = table(("x", "y"), [("<i>", 1)], "a & b")
+    assert '<th scope="row">&lt;i&gt;</th><td>1</td>' in made and "<caption>a &amp; b</caption>" in made
+    assert element("a", "x", href='"', aria_label="<", id=None) == '<a href="&quot;" aria-label="&lt;">x</a>'
 
 
 def test_photos_are_inside_and_no_larger_than_asked():
@@ -18,7 +20,12 @@ def test_photos_are_inside_and_no_larger_than_asked():
 
 def test_bars_have_their_numbers():
     made = bars([2, 0], ["a<", "b"])
-    assert made.count("<rect") == 2 and "a&lt;" in made and 'width="0.0"' in made
+    assert (
+        bars([1], ["a"], told="what's <told>").startswith("<svg")
+        and made.count("<rect") == 2
+        and "a&lt;" in made
+        and 'width="0.0"' in made
+    )
     assert bars([], []).startswith("<svg")
 
 

@@ -127,6 +127,28 @@ def calibration_error(labels: NDArray, probabilities: NDArray, kind: Bins = "mas
     return float(np.abs(gaps).sum() / max(len(labels), 1))
 
 
+@dataclass(frozen=True)
+class Bin:
+    """Records of like confidence: how many, their mean confidence, how many are right, and 95 % of that (Wilson)."""
+
+    n: int
+    confidence: float
+    accuracy: float
+    interval: tuple[float, float]
+
+
+def reliability(labels: NDArray, probabilities: NDArray, kind: Bins = "width", bins: int = BINS) -> list[Bin]:
+    """The bins that hold records, by rising confidence; labels int[n], probabilities float[n, classes]."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right, place = probabilities.argmax(axis=1) == labels, _bins(confidence, kind, bins)
+    found = []
+    for each in np.unique(place):
+        inside = place == each
+        n, hits = int(inside.sum()), int(right[inside].sum())
+        found.append(Bin(n, float(confidence[inside].mean()), hits / n, metrics.wilson(hits, n)))
+    return found
+
+
 def _bins(confidence: NDArray[np.float64], kind: Bins, bins: int) -> NDArray[np.int64]:
     """The bin of each record, int64[n] in 0..bins - 1."""
     if kind == "width":

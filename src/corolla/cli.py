@@ -473,6 +473,40 @@ class Soup:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Write a page on finished runs: scores, curves, classes, confusions, every mistake with its photo, where the model
+    looked; several runs are compared."""
+
+    runs: Annotated[Positional[tuple[Anywhere, ...]], tyro.conf.arg(metavar="RUN...")]
+    """Run folders, or folders of `corolla cross`."""
+    data: Anywhere | None = None
+    """Folder that the runs were trained on, for photos; without, the page has none."""
+    out: Anywhere = Path("report.html")
+    """File to write."""
+    compared: int = 800
+    """Photos that a run has learned from, among which the nearest to its mistakes are sought; each takes as long as
+    predicting it. 0: none."""
+    json: bool = False
+    """Print scores, mistakes and differences as JSON."""
+
+    def run(self) -> int:
+        from corolla.console import ConsoleReporter
+        from corolla.report import report
+
+        with ConsoleReporter(_console()) as reporter:
+            if self.data:  # else nothing is compiled
+                from corolla.compiled import keep
+
+                keep(reporter)
+            made = report(self.runs, self.data, self.out, self.compared, reporter)
+        if self.json:
+            _emit(made.to_json())
+        else:
+            print(made.path)
+        return 0
+
+
+@dataclass(frozen=True)
 class Distill:
     """Write what runs say of every labelled photo, as soft labels for `corolla train --soft-labels`: each photo is told
     by those runs that have not learned from it, such as the folds of a cross-validation."""
@@ -863,6 +897,7 @@ Command = (
     | Evaluate
     | Blend
     | Soup
+    | Report
     | Predict
     | Distill
     | Pseudo

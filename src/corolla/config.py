@@ -274,6 +274,19 @@ def from_dict(stored: dict[str, Any]) -> TrainSettings:
     return TrainSettings(**{**_BEFORE, **stored})
 
 
+def words(settings: TrainSettings, left_out: tuple[str, ...] = ()) -> list[str]:
+    """Return the settings that differ from the defaults as words of the command line."""
+    found: list[str] = []
+    for field in dataclasses.fields(TrainSettings):
+        value = getattr(settings, field.name)
+        if value == field.default or field.name in left_out:
+            continue
+        option = _option(field.name)
+        flag = option if value else option.replace("--", "--no-", 1)
+        found += [flag] if isinstance(value, bool) else [option, str(value)]
+    return found
+
+
 def differences(old: TrainSettings, new: TrainSettings) -> list[str]:
     """Return one text a setting that differs and moves numbers, such as "batch_size was 32, is 64"."""
     return [

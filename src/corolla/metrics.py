@@ -61,6 +61,15 @@ def interval(values: NDArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % of a share, hits of n: Wilson's score interval (1927), which also holds for few records and near 0 and 1."""
+    if not n:
+        return 0.0, 1.0
+    z2, share = 1.959964**2, hits / n
+    middle, half = share + z2 / (2 * n), 1.959964 * (share * (1 - share) / n + z2 / (4 * n * n)) ** 0.5
+    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
+
+
 def paired_difference(
     labels: NDArray, before: NDArray, after: NDArray, classes: int, draws: int = BOOTSTRAP_DRAWS, seed: int = 0
 ) -> tuple[float, tuple[float, float]]:

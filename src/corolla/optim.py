@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from corolla.backend import keras, over_replicas, replicas
+from corolla.rates import part_of_peak
 
 ops: Any = keras.ops
 
@@ -61,9 +62,7 @@ class AdamW(keras.optimizers.AdamW):
     def _get_current_learning_rate(self) -> Any:
         done = ops.cast(self.iterations, "float32") + 1
         part = done / ops.cast(self.total_steps, "float32")
-        rising = part / max(self.warmup, 1e-9)
-        falling = 0.5 * (1 + ops.cos(3.14159265 * ops.clip((part - self.warmup) / max(1 - self.warmup, 1e-9), 0, 1)))
-        return self.peak_learning_rate * ops.minimum(rising, falling)
+        return self.peak_learning_rate * part_of_peak(part, self.warmup, ops)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Keras' own, by the variable's own rate."""

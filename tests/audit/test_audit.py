@@ -14,7 +14,6 @@ from planted import COPIES, cropped, encoded, scene
 
 from corolla.audit import audit, audit_page, twins, write_clean
 from corolla.audit.clean import REASONS, to_leave_out
-from corolla.audit.labels import doubts
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import gather
 from corolla.audit.twins import find_twins
@@ -304,18 +303,6 @@ def test_the_report_is_plain_data(report):
 
 
 # ------------------------------------------------------------------------------------------------------ labels in doubt
-
-
-def predictions(labels, rows, ids=None) -> Predictions:
-    rows = np.array(rows, np.float32)
-    return Predictions(ids or [f"train{i}" for i in range(len(rows))], np.array(labels), rows)
-
-
-def test_a_label_is_in_doubt_where_another_is_as_sure_as_its_own_usually_are():
-    rows = [[0.9, 0.1], [0.8, 0.2], [0.05, 0.95], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]]
-    found = doubts(predictions([0, 0, 0, 1, 1, 1], rows))
-    assert [(each.id, each.label, each.likely) for each in found] == [("train2", 0, 1), ("train5", 1, 0)]
-    assert found[0].likely_probability == pytest.approx(0.95)
 
 
 def test_predictions_of_the_data_and_of_others(data, tmp_path):

@@ -12,6 +12,7 @@ from corolla.audit.pages import audit_page
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import gather
 from corolla.audit.twins import find_twins
+from corolla.doubts import doubts
 from corolla.errors import DataError
 from corolla.reporter import SILENT, Reporter
 from corolla.storage import AnyPath
@@ -37,13 +38,13 @@ def audit(
     """
     told = None if predictions is None else labels.out_of_fold(predictions)
     gathered = gather(data, image_size, on_bad_record, reporter)
-    doubts, strangers = None, 0
+    in_doubt, strangers = None, 0
     if told is not None:
         here = {record.id for record in gathered.records}
-        found = [doubt for doubt in labels.doubts(told) if doubt.id in here]
+        found = [doubt for doubt in doubts(told) if doubt.id in here]
         strangers = sum(name not in here for name in told.ids)
         if strangers == len(told.ids):
             raise DataError(f"{predictions}: none of its {strangers} records is among the data: name the data it is of")
-        doubts = found
+        in_doubt = found
     twins = find_twins(gathered, thorough, reporter)
-    return AuditReport(gathered, twins, labels.conflicts(gathered, twins), doubts, strangers)
+    return AuditReport(gathered, twins, labels.conflicts(gathered, twins), in_doubt, strangers)

@@ -5,11 +5,11 @@ Takes: `AuditReport`. Gives: one HTML file (`page`). Of long lists the first are
 
 from collections.abc import Sequence
 
-from corolla.audit.labels import Doubt
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import Pixels, pixels
 from corolla.audit.twins import Twin
 from corolla.classes import NAMES
+from corolla.doubts import Doubt
 from corolla.page import Markup, element, figure, grid, page, photo, section, table
 
 MOST = 200

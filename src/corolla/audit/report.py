@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from corolla.audit.labels import Conflict, Doubt
+from corolla.audit.labels import Conflict
 from corolla.audit.sources import Gathered, Record
 from corolla.audit.twins import Twin, groups
 from corolla.classes import NAMES
+from corolla.doubts import Doubt
 
 Part = tuple[int, str]
 """A split of a source."""
