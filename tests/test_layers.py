@@ -23,7 +23,7 @@ LAYERS = (
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "ensemble open_set shipped",
+    "ensemble open_set shipped sinks",
     "resident inference network dataset share soft start",
     "origin",
     "programs",

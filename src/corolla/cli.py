@@ -28,6 +28,7 @@ from corolla.config import (
     HostsWish,
     OnBadRecord,
     PlanWish,
+    SinksWish,
     TrainSettings,
 )
 from corolla.errors import CorollaError, WishError
@@ -188,17 +189,22 @@ class Train:
     json: bool = False
     """Print the scores as JSON."""
     hosts: Flat[HostsWish] = field(default_factory=HostsWish)
+    sinks: Flat[SinksWish] = field(default_factory=SinksWish)
 
     def run(self) -> int:
+        from dataclasses import asdict
+
         from corolla.compiled import keep
         from corolla.console import ConsoleReporter, print_scores
         from corolla.hosts import connect, first
         from corolla.run import default_path
+        from corolla.sinks import Sinks, sinks_of
         from corolla.train import train
 
         console = _console()
         out = self.out or default_path(self.data, self.settings)
-        with ConsoleReporter(console) as reporter:
+        wished = sinks_of(self.sinks, out, asdict(self.settings))
+        with ConsoleReporter(console) as shown, Sinks(shown, wished) as reporter:
             connect(self.hosts, reporter)
             keep(reporter)
             scores = train(self.data, out, self.settings, reporter)
