@@ -370,7 +370,7 @@ class SinksWish:
     wandb: str | None = None
     """Project of Weights & Biases; WANDB_MODE=offline keeps it on the disk."""
     mlflow: str | None = None
-    """Where MLflow keeps runs: http://HOST:PORT, sqlite:///FILE or a folder."""
+    """Where MLflow keeps runs: http://HOST:PORT of its server, or sqlite:///FILE (wants the whole of mlflow)."""
 
 
 @dataclass(frozen=True)
