@@ -142,8 +142,12 @@ def test_one_that_hangs_stalls_nothing_and_is_not_waited_for(monkeypatch):
             told.epoch(LINE)
         assert "it has not taken the last 3 lines" in reporter.warnings[-1]
     assert good.lines == [LINE] * 2 and len(reporter.warnings) == 2 and time.monotonic() - begin < 30
-    assert any(thread.name.startswith("corolla") and thread.daemon for thread in threading.enumerate())
+    left = [thread for thread in threading.enumerate() if thread.name == "corolla-sink-kept"]
+    assert len(left) == 2 and all(thread.daemon for thread in left)  # for which `cli` does not wait
     free.set()
+    for thread in left:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 # Runs -------------------------------------------------------------------------------------------------------------

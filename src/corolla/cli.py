@@ -674,11 +674,11 @@ class Export:
 
     run_folder: Annotated[Positional[Anywhere | None], tyro.conf.arg(name="run", metavar="[RUN]")] = None
     """Run folder; without, the model that ships with Corolla (--format onnx)."""
-    format: Literal["keras", "stablehlo", "onnx", "weights"] = "keras"
+    format: Literal["keras", "stablehlo", "onnx", "weights", "litert"] = "keras"
     """keras: for plain Keras; stablehlo: for jax.export on CPU, GPU and TPU; onnx: for ONNX Runtime and others;
-    weights: safetensors, with what it takes to build the model again."""
+    weights: safetensors, with what it takes to build the model again; litert: for phones, by TensorFlow."""
     out: Anywhere | None = None
-    """File to write; by default RUN/model.keras, .stablehlo, .onnx or .safetensors."""
+    """File to write; by default RUN/model.keras, .stablehlo, .onnx, .safetensors or .tflite."""
     data: Anywhere | None = None
     """Data whose validation photos the file is compared on; without, on images of random colours."""
     json: bool = False

@@ -153,7 +153,7 @@ class _Courier:
     def _work(self) -> None:
         try:
             self.sink.open()
-            while (line := self._lines.get()) is not None:
+            while not self.fault and (line := self._lines.get()) is not None:
                 self.sink.write(line)
             self.sink.close()
         except BaseException as error:  # also what calls sys.exit: the training is not its business

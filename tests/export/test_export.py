@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from corolla import classes, shipped
 from corolla import export as exporting
 from corolla.cli import main
 from corolla.errors import RunError, WishError
-from corolla.export import KINDS, checking, export
+from corolla.export import KINDS, checking, export, litert
 from corolla.export.source import of_run, of_shipped
 from corolla.images import load_split
 from corolla.judge import judge
@@ -63,17 +64,19 @@ numpy.save(sys.argv[3], run(numpy.load(sys.argv[2])))
 assert not [name for name in sys.modules if name.startswith(("keras", "jax"))]
 """
 
-READERS = {"keras": KERAS, "stablehlo": JAX, "onnx": ONNX, "weights": SAFETENSORS}
+READERS = {"keras": KERAS, "stablehlo": JAX, "onnx": ONNX, "weights": SAFETENSORS, "litert": litert.ANSWERING}
 
 
 def needs(format: str) -> None:
     if format == "onnx":
         pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed (pip install corolla[onnx])")
+    if format == "litert" and find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed (pip install corolla[tensorflow])")
 
 
 def told(format: str, path: Path) -> dict:
     """What a file says of itself."""
-    if format in ("keras", "stablehlo"):
+    if format in ("keras", "stablehlo", "litert"):
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("corolla.json"))
     if format == "weights":
@@ -130,13 +133,12 @@ def test_the_model_inside_the_package_as_onnx(tmp_path, monkeypatch):
 @pytest.mark.parametrize("difference", [1.0, np.nan])
 @pytest.mark.parametrize("format", ["keras", "weights"])
 def test_a_file_that_differs_gets_no_name(format, difference, finished, tmp_path, monkeypatch):
-    stock = KINDS[format].module.load
+    stock = KINDS[format].module.answers
 
-    def wrong(path):
-        answer = stock(path)
-        return lambda images: answer(images) + difference
+    def wrong(path, images):
+        return stock(path, images) + difference
 
-    monkeypatch.setattr(KINDS[format].module, "load", wrong)
+    monkeypatch.setattr(KINDS[format].module, "answers", wrong)
     name = f"model{KINDS[format].ending}"
     line = rf"^{name} differs from {finished} by (1|nan) in a logit: it was not written$"
     with pytest.raises(RunError, match=line):
@@ -169,6 +171,20 @@ def test_an_extra_that_is_missing(missing, finished, tmp_path, monkeypatch, caps
         main(["export", str(finished), "--format", "onnx", "--out", str(tmp_path / "model.onnx")])
     line = f"corolla: --format onnx wants {missing}, which is not installed: pip install 'corolla[onnx]'\n"
     assert (end.value.code, capsys.readouterr().err) == (2, line)
+
+
+def test_tensorflow_missing_or_failing(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(litert, "find_spec", lambda name: None)
+    with pytest.raises(
+        WishError, match=r"^--format litert wants tensorflow, .*: pip install 'corolla\[tensorflow\]', or"
+    ):
+        export(finished, tmp_path / "model.tflite", "litert")
+    monkeypatch.setattr(litert, "find_spec", lambda name: True)
+    monkeypatch.setattr(litert, "WRITING", "raise ValueError('no such operation')")
+    line = r"^TensorFlow did not convert the model \(ValueError: no such operation\): use --format onnx$"
+    with pytest.raises(RunError, match=line):
+        export(finished, tmp_path / "model.tflite", "litert")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_without_a_graph(finished, tmp_path):

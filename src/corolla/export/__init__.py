@@ -3,7 +3,7 @@
 Takes: a run folder (or none) and a format. Gives: a file that was loaded again and compared before it got its name.
 
 `source` is what is exported and what a file says of itself, `checking` the one way of comparing, and each format has a
-module: `keras_file`, `stablehlo`, `onnx_file` (by `onnx_graph`), `weights`.
+module: `keras_file`, `stablehlo`, `onnx_file` (by `onnx_graph`), `weights`, `litert`.
 """
 
 import tempfile
@@ -13,17 +13,17 @@ from typing import Any, Literal, NamedTuple
 
 from corolla.checkpoint import write_file
 from corolla.errors import RunError, WishError
-from corolla.export import checking, keras_file, onnx_file, stablehlo, weights
+from corolla.export import checking, keras_file, litert, onnx_file, stablehlo, weights
 from corolla.export.checking import Logits
 from corolla.export.source import of_run, of_shipped
 from corolla.shipped import FILE
 from corolla.storage import AnyPath, any_path, refuse_unwritable
 
-Format = Literal["keras", "stablehlo", "onnx", "weights"]
+Format = Literal["keras", "stablehlo", "onnx", "weights", "litert"]
 
 
 class Kind(NamedTuple):
-    """A format: its files' ending, what writes one at a path, and what loads it again.
+    """A format: its files' ending, what writes one at a path, and loads it to answer.
 
     tolerance: largest difference of a logit between file and run, as a part of the largest logit (at least of 1).
     """
@@ -38,11 +38,13 @@ KINDS: dict[Format, Kind] = {
     "stablehlo": Kind(".stablehlo", stablehlo, 1e-4),
     "onnx": Kind(".onnx", onnx_file, 1e-4),
     "weights": Kind(".safetensors", weights, 1e-6),
+    "litert": Kind(".tflite", litert, 1e-4),
 }
 """Float32 rounds at 6e-8 of a number, and some fifty layers add that up in another order.
 
 keras: Keras' own form of the convolutions instead of Corolla's. stablehlo: forms for a batch of any size. onnx: another
 library's sums, and batch normalisation multiplied into the kernels. weights: the same program with the same numbers.
+litert: as onnx.
 """
 
 
@@ -103,7 +105,7 @@ def export(
         with tempfile.TemporaryDirectory(prefix="corolla-export-") as place:
             made = Path(place) / path.name
             kind.module.write(source, made)
-            found = checking.answers(kind.module.load(made), images)
+            found = kind.module.answers(made, images)
             difference, agreed = _compared(source.name, made.name, kind.tolerance, wanted, found)
             content = made.read_bytes()
     write_file(path, content)

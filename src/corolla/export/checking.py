@@ -6,6 +6,7 @@ Gives: `images`, `answers`, `compare`; `on_cpu`, in which both are worked off.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ AT_ONCE = 16
 
 Images, Logits = NDArray[np.float32], NDArray[np.float32]
 
-Answer = Callable[[Images], NDArray]
+Answer = Callable[[Images], Any]
 """A model: float32[b, s, s, 3] in 0..255 -> logits float32[b, classes]."""
 
 

@@ -1,16 +1,15 @@
 """The format `keras`: one `.keras` file that plain Keras loads.
 
-Takes: a `Source`. Gives: `write` and `load`. The archive also holds `corolla.json`, which Keras ignores.
+Takes: a `Source`. Gives: `write` and `answers`. The archive also holds `corolla.json`, which Keras ignores.
 """
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from corolla.backend import keras
+from corolla.export import checking
 from corolla.export.archive import add_about
-from corolla.export.checking import Answer
+from corolla.export.checking import Images, Logits
 from corolla.export.source import Source
 from corolla.models.plain import plain
 
@@ -25,7 +24,7 @@ def write(source: Source, path: Path) -> None:
     add_about(path, source.about())
 
 
-def load(path: Path) -> Answer:
+def answers(path: Path, images: Images) -> Logits:
     """As plain Keras loads it."""
     loaded: Any = keras.saving.load_model(path, compile=False)
-    return lambda images: np.asarray(loaded.predict_on_batch(images))
+    return checking.answers(loaded.predict_on_batch, images)

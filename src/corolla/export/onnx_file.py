@@ -1,6 +1,6 @@
 """The format `onnx`: for ONNX Runtime, in a browser, a phone or a server.
 
-Takes: a `Source` whose model is one of plain operations. Gives: `write` and `load`; wants the extra `onnx`.
+Takes: a `Source` whose model is one of plain operations. Gives: `write` and `answers`; wants the extra `onnx`.
 
 It is written operation by operation, of the graph that every such run keeps, by `onnx_graph`.
 """
@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from corolla.errors import WishError
-from corolla.export.checking import Answer
+from corolla.export import checking
+from corolla.export.checking import Images, Logits
 from corolla.export.source import Source
 
 
@@ -29,9 +30,9 @@ def write(source: Source, path: Path) -> None:
     path.write_bytes(model_of(source.interpreter, about).SerializeToString())
 
 
-def load(path: Path) -> Answer:
+def answers(path: Path, images: Images) -> Logits:
     """As ONNX Runtime loads it, on the processor."""
     import onnxruntime  # pyright: ignore
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["logits"], {"images": images})[0]
+    return checking.answers(lambda part: session.run(["logits"], {"images": part})[0], images)

@@ -1,6 +1,6 @@
 """The format `stablehlo`: a compiled model's program for CPU, GPU and TPU, which `jax.export` reads without any model.
 
-Takes: a `Source`. Gives: `write` and `load`. The batch is of any size; `corolla.json` is found as in a zip archive.
+Takes: a `Source`. Gives: `write` and `answers`. The batch is of any size; `corolla.json` is found as in a zip archive.
 """
 
 from pathlib import Path
@@ -12,8 +12,9 @@ from jax import numpy as jnp
 
 from corolla.backend import is_jax
 from corolla.errors import WishError
+from corolla.export import checking
 from corolla.export.archive import add_about
-from corolla.export.checking import Answer
+from corolla.export.checking import Images, Logits
 from corolla.export.source import Source
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -44,7 +45,6 @@ def _variables(model: object) -> tuple[list, list]:
     return model.trainable_variables, model.non_trainable_variables  # pyright: ignore
 
 
-def load(path: Path) -> Answer:
+def answers(path: Path, images: Images) -> Logits:
     """As JAX alone loads it."""
-    program = jax_export.deserialize(bytearray(path.read_bytes()))
-    return lambda images: np.asarray(program.call(images))
+    return checking.answers(jax_export.deserialize(bytearray(path.read_bytes())).call, images)

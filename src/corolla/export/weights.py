@@ -1,6 +1,6 @@
 """The format `weights`: all numbers by name, and what it takes to build the model again, as safetensors.
 
-Takes: a `Source`. Gives: `write` and `load`.
+Takes: a `Source`. Gives: `write` and `answers`.
 
 Arrays are float32, by the names of `network.named_weights`. The header's metadata are texts: `corolla`, as JSON what
 every file says of itself; `settings`, those that build the model; `graph`, where there is one, the model as plain
@@ -17,7 +17,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from corolla import config
-from corolla.export.checking import Answer
+from corolla.export import checking
+from corolla.export.checking import Images, Logits
 from corolla.export.source import Source
 from corolla.mesh import make_mesh
 from corolla.models.registry import HUB
@@ -52,7 +53,7 @@ def _described(folder: RunFolder) -> dict[str, str]:
     return found | ({"graph": graph.read_text("utf-8")} if graph.is_file() else {})
 
 
-def load(path: Path) -> Answer:
+def answers(path: Path, images: Images) -> Logits:
     """Build the model anew, of nothing but the file."""
     with safe_open(path, "numpy") as file:
         texts, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -66,4 +67,4 @@ def load(path: Path) -> Answer:
         settings["model"] = f"{HUB}{place}"
     asked = config.from_dict({**settings, "precision": "float32"})
     model = rebuilt(asked, len(about["labels"]), make_mesh(jax.devices("cpu")[:1]), arrays, path.name)
-    return lambda images: np.asarray(model.predict_on_batch(images))
+    return checking.answers(model.predict_on_batch, images)
