@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from corolla.judge import judge
 from corolla.records.shards import find_split
 from corolla.reporter import SILENT
 from corolla.run import RunFolder
+from flow import flower
 
 KERAS = """
 import sys, numpy, keras
@@ -65,6 +67,11 @@ assert not [name for name in sys.modules if name.startswith(("keras", "jax"))]
 """
 
 READERS = {"keras": KERAS, "stablehlo": JAX, "onnx": ONNX, "weights": SAFETENSORS, "litert": litert.ANSWERING}
+
+
+def blocks(page: Path) -> list[str]:
+    """The Python examples of a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
 
 
 def needs(format: str) -> None:
@@ -207,6 +214,25 @@ def test_from_the_command_line(finished, tmp_path, capsys):
         else:
             assert printed.out == f"{path}\n"
             assert printed.err.startswith("104 classes, 0.") and "64 of 64 named alike" in printed.err
+
+
+# The examples of docs/export.md -----------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
+EXAMPLES = dict(zip(("photo", "onnx", "stablehlo", "keras", "weights", "litert"), blocks(PAGE), strict=True))
+
+
+@pytest.mark.parametrize("format", ["onnx", "stablehlo", "keras", "weights"])
+def test_the_examples_work(format, finished, tmp_path, monkeypatch, capsys):
+    needs(format)
+    made = export(finished, tmp_path / f"model{KINDS[format].ending}", format)
+    (tmp_path / "photo.jpg").write_bytes(flower(2, 0, 48))
+    monkeypatch.chdir(tmp_path)
+    text = EXAMPLES["photo"].replace("(224, 224)", "(32, 32)") + EXAMPLES[format]
+    exec(compile(text, f"{PAGE} {format}", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("{'model': 'micro', 'image_size': 32" if format == "weights" else classes.NAMES)
+    assert made.path.name in text
 
 
 # What a file says -------------------------------------------------------------------------------------------------
