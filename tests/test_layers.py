@@ -23,7 +23,7 @@ LAYERS = (
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "ensemble open_set shipped saliency doubts",
+    "ensemble open_set shipped saliency doubts sinks",
     "resident inference network dataset share soft start",
     "origin",
     "programs",

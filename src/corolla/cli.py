@@ -28,6 +28,7 @@ from corolla.config import (
     HostsWish,
     OnBadRecord,
     PlanWish,
+    SinksWish,
     TrainSettings,
 )
 from corolla.errors import CorollaError, WishError
@@ -188,17 +189,22 @@ class Train:
     json: bool = False
     """Print the scores as JSON."""
     hosts: Flat[HostsWish] = field(default_factory=HostsWish)
+    sinks: Flat[SinksWish] = field(default_factory=SinksWish)
 
     def run(self) -> int:
+        from dataclasses import asdict
+
         from corolla.compiled import keep
         from corolla.console import ConsoleReporter, print_scores
         from corolla.hosts import connect, first
         from corolla.run import default_path
+        from corolla.sinks import Sinks, sinks_of
         from corolla.train import train
 
         console = _console()
         out = self.out or default_path(self.data, self.settings)
-        with ConsoleReporter(console) as reporter:
+        wished = sinks_of(self.sinks, out, asdict(self.settings))
+        with ConsoleReporter(console) as shown, Sinks(shown, wished) as reporter:
             connect(self.hosts, reporter)
             keep(reporter)
             scores = train(self.data, out, self.settings, reporter)
@@ -706,26 +712,29 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Export:
-    """Write a run's classifier as one file that plain Keras loads, without Corolla."""
+    """Write a run's classifier, or the one that ships with Corolla, as a file that is used without Corolla; it is
+    compared with the run before it is written."""
 
-    run_folder: Annotated[Positional[Anywhere], tyro.conf.arg(name="run", metavar="RUN")]
-    """Run folder."""
-    format: Literal["keras"] = "keras"
-    """Kind of file."""
+    run_folder: Annotated[Positional[Anywhere | None], tyro.conf.arg(name="run", metavar="[RUN]")] = None
+    """Run folder; without, the model that ships with Corolla (--format onnx)."""
+    format: Literal["keras", "stablehlo", "onnx", "weights", "litert"] = "keras"
+    """keras: for plain Keras; stablehlo: for jax.export on CPU, GPU and TPU; onnx: for ONNX Runtime and others;
+    weights: safetensors, with what it takes to build the model again; litert: for phones, by TensorFlow."""
     out: Anywhere | None = None
-    """File to write; by default model.keras in the run folder."""
+    """File to write; by default RUN/model.keras, .stablehlo, .onnx, .safetensors or .tflite."""
+    data: Anywhere | None = None
+    """Data whose validation photos the file is compared on; without, on images of random colours."""
     json: bool = False
     """Print a summary as JSON."""
 
     def run(self) -> int:
         from corolla.export import export
 
-        made = export(self.run_folder, self.out, self.format)
+        made = export(self.run_folder, self.out, self.format, self.data)
         if self.json:
-            _emit({"path": str(made.path), "classes": made.classes, "largest_difference": made.difference})
+            _emit(made.to_json())
             return 0
-        line = f"{made.classes} classes; logits within {made.difference:.1g} of the run's"
-        _console().print(line, highlight=False, markup=False, soft_wrap=True)
+        _console().print(str(made), highlight=False, markup=False, soft_wrap=True)
         print(made.path)
         return 0
 

@@ -1,7 +1,7 @@
 """The settings, declared once: name, default, unit, meaning. The command line and the run folder derive from these.
 
 Takes: nothing. Gives: `TrainSettings`, which travels to the run folder as `config.json`, and its checks; its part
-`Augmentation`; `PlanWish`; `DoctorWish`.
+`Augmentation`; `PlanWish`; `DoctorWish`; `SinksWish`.
 Functions elsewhere take the settings they use, never the whole.
 """
 
@@ -372,6 +372,18 @@ class HostsWish:
     """Where no cluster tells: which of them this is, from 0."""
     heartbeat: int = 60
     """A process that has not been heard of for so long ends the run [s]."""
+
+
+@dataclass(frozen=True)
+class SinksWish:
+    """Where the lines of metrics.jsonl go besides; none of it moves a number, and none that fails stops a run."""
+
+    tensorboard: bool = False
+    """Write TensorBoard's events into RUN/tensorboard."""
+    wandb: str | None = None
+    """Project of Weights & Biases; WANDB_MODE=offline keeps it on the disk."""
+    mlflow: str | None = None
+    """Where MLflow keeps runs: http://HOST:PORT of its server, or sqlite:///FILE (wants the whole of mlflow)."""
 
 
 @dataclass(frozen=True)

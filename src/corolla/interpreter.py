@@ -25,29 +25,32 @@ class Interpreter:
     """A model ready to be called. Raises RunError for weights that are missing and operations that are not known."""
 
     def __init__(self, graph: Graph, weights: Mapping[str, NDArray], source: str = "the graph") -> None:
-        self.image_size, self._nodes = graph.image_size, []
+        self.image_size = graph.image_size
+        self.operations: list[Operation | None] = []
+        """What is done, in its order, by the numbers of the graph's nodes; None is what became part of another."""
         readers = Counter(number for node in graph.nodes for number in node.inputs)
         folded: dict[int, int] = {}
         """Numbers of nodes that became part of an earlier one."""
         for number, node in enumerate(graph.nodes):
             values = _own(node, weights, source)
             inputs = [folded.get(each, each) for each in node.inputs]
-            before = self._nodes[inputs[0]] if len(inputs) == 1 else None
+            before = self.operations[inputs[0]] if len(inputs) == 1 else None
             if before is not None and readers[node.inputs[0]] == 1 and _fold(before, node, values):
                 folded[number] = inputs[0]
-                self._nodes.append(None)
+                self.operations.append(None)
             else:
-                self._nodes.append(_Prepared(node, inputs, values, source))
-        self._last = folded.get(len(graph.nodes) - 1, len(graph.nodes) - 1)
-        self._until = {each: number for number, node in enumerate(self._nodes) if node for each in node.inputs}
+                self.operations.append(Operation(node, inputs, values, source))
+        self.last = folded.get(len(graph.nodes) - 1, len(graph.nodes) - 1)
+        """Which of them gives the outputs."""
+        self._until = {each: number for number, node in enumerate(self.operations) if node for each in node.inputs}
 
     def __call__(self, images: NDArray) -> Array:
         """The outputs of a batch: float32[b, outputs]."""
-        return self._values(images, (self._last,))[0]
+        return self._values(images, (self.last,))[0]
 
     def with_features(self, images: NDArray) -> tuple[Array, Array]:
         """What the last operation takes, and what it gives: features float32[b, f] of a classifier, and its logits."""
-        features, outputs = self._values(images, (self._nodes[self._last].inputs[0], self._last))
+        features, outputs = self._values(images, (self._operation(self.last).inputs[0], self.last))
         return features, outputs
 
     def with_maps(self, images: NDArray) -> tuple[list[Array], Array]:
@@ -55,35 +58,40 @@ class Interpreter:
 
         No maps where it takes something else.
         """
-        *maps, outputs = self._values(images, (*self._averaged(), self._last))
+        *maps, outputs = self._values(images, (*self._averaged(), self.last))
         return maps, outputs
 
     def kernel_of_maps(self) -> Array | None:
         """By what the head multiplies the means of these maps, float32[f, outputs]; None where there are none."""
-        return self._nodes[self._last].values["kernel"] if self._averaged() else None
+        return self._operation(self.last).values["kernel"] if self._averaged() else None
 
     def _averaged(self) -> list[int]:
         """Numbers of the nodes of whose means the head, and nothing else, makes the outputs."""
-        head = self._nodes[self._last]
+        head = self._operation(self.last)
         if head.operation != "dense" or head.ends:
             return []
         return self._averages(head.inputs[0]) or []
 
     def _averages(self, number: int) -> list[int] | None:
-        node = self._nodes[number]
+        node = self._operation(number)
         if node.operation == "global_average":
             return node.inputs
-        if node.operation == "reshape" and self._nodes[node.inputs[0]].operation == "global_average":
-            return self._nodes[node.inputs[0]].inputs
+        if node.operation == "reshape" and (pooled := self._operation(node.inputs[0])).operation == "global_average":
+            return pooled.inputs
         if node.operation == "concatenate":
             parts = [self._averages(each) for each in node.inputs]
             return None if None in parts else [each for part in parts for each in part or []]
         return None
 
+    def _operation(self, number: int) -> "Operation":
+        found = self.operations[number]
+        assert found is not None  # nothing takes what became part of another operation
+        return found
+
     def _values(self, images: NDArray, wanted: Sequence[int]) -> list[Array]:
         """The values of some nodes; others are let go of when they have been read for the last time."""
         values: dict[int, Array] = {}
-        for number, node in enumerate(self._nodes):
+        for number, node in enumerate(self.operations):
             if node is None:
                 continue
             taken = [values[each] for each in node.inputs] if number else [np.asarray(images, np.float32)]
@@ -94,8 +102,12 @@ class Interpreter:
         return [values[each] for each in wanted]
 
 
-class _Prepared:
-    """A node with its weights at hand. affine: of what follows it and was folded in; ends: activations after it."""
+class Operation:
+    """A node with its weights at hand, in which those of normalisation that follows it are folded.
+
+    operation, settings: as in `graph`; inputs: numbers of operations; values: float32, by what they are for, of
+    normalise scale and shift; ends: activations that follow.
+    """
 
     def __init__(self, node: Node, inputs: list[int], values: dict[str, Array], source: str) -> None:
         self.operation, self.inputs, self.values, self.source = node.operation, inputs, values, source
@@ -131,7 +143,7 @@ def _own(node: Node, weights: Mapping[str, NDArray], source: str) -> dict[str, A
     return values
 
 
-def _fold(before: _Prepared, node: Node, values: dict[str, Array]) -> bool:
+def _fold(before: Operation, node: Node, values: dict[str, Array]) -> bool:
     """Make a node part of the one before it, where that can be."""
     if node.operation == "activation" and node.settings["kind"] in _ACTIVATIONS and before.operation in _FOLDING:
         before.ends.append(node.settings["kind"])

@@ -114,6 +114,7 @@ class Journal:
             return None
         self.position = Position(**meta["position"])
         self.clock.seconds = dict(meta["seconds"])
+        self.reporter.resumed(self.position.lines)
         self.reporter.note(f"resuming at epoch {self.position.epoch}, step {self.position.step}")
         blank = self.learner.initial_state()
         state = State(*(_leaves(arrays, name, len(getattr(blank, name))) for name in State._fields))

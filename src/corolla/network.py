@@ -159,17 +159,28 @@ def feature_model(classifier: keras.Model) -> keras.Model:
     return keras.Model(classifier.inputs, classifier.get_layer(freeze.HEAD).input)
 
 
-def trained(folder: RunFolder, mesh: Mesh) -> keras.Model:
-    """The classifier of a run with the weights of its best epoch. Raises RunError where they are damaged or missing."""
+def trained(folder: RunFolder, mesh: Mesh, precision: str | None = None) -> keras.Model:
+    """The classifier of a run with the weights of its best epoch. Raises RunError where they are damaged or missing.
+
+    precision: another one than the run's, as the setting of that name.
+    """
     settings, name, classes = hosts.from_first(
         lambda: (dataclasses.asdict(folder.settings()), folder.model(), len(folder.names()))
     )
-    settings = config.from_dict({**settings, "model": name})
-    with blank():
-        model = hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
+    settings = config.from_dict({**settings, "model": name, "precision": precision or settings["precision"]})
     best: dict[str, NDArray] = {}
     hosts.from_first(lambda: best.update(folder.best().arrays))
-    load_weights(model, hosts.arrays_from_first(best), str(folder.path))
+    return rebuilt(settings, classes, mesh, hosts.arrays_from_first(best), str(folder.path))
+
+
+def rebuilt(settings: TrainSettings, classes: int, mesh: Mesh, arrays: dict[str, NDArray], source: str) -> keras.Model:
+    """The classifier that the settings name, with weights by the names of `named_weights`.
+
+    Raises RunError naming the source where these are another model's.
+    """
+    with blank():
+        model = hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
+    load_weights(model, arrays, source)
     return model
 
 

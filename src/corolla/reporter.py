@@ -21,5 +21,8 @@ class Reporter:
     def epoch(self, line: dict[str, Any]) -> None:
         """An epoch is over: its line of metrics.jsonl."""
 
+    def resumed(self, lines: list[dict[str, Any]]) -> None:
+        """A run goes on, or was finished before: its lines so far."""
+
 
 SILENT = Reporter()

@@ -12,6 +12,7 @@ Takes: a path. Gives: `RunFolder`, which reads and writes
     predictions.npz    ids, labels and probabilities behind scores.json; predictions-probe.npz: those of the probe
     checkpoints/       where training goes on after a kill
     best/              the weights of the best epoch
+    tensorboard/       events for TensorBoard, where they were wished; sinks.json: how W&B and MLflow know the run again
 """
 
 import hashlib

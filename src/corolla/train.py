@@ -108,6 +108,8 @@ def _train(
         _warn_of_seen(origin, photos["val"].ids, settings, reporter)
     scores = hosts.from_first(lambda: _begin(folder, settings, prints, mesh, model, learned))
     if scores:
+        if hosts.first() and (folder.path / "metrics.jsonl").is_file():
+            reporter.resumed(folder.metrics())
         reporter.note(f"this run is finished: its scores stand in {folder.path / 'scores.json'}")
         return metrics.from_json(scores)
     job, labels = _job(settings, folder, mesh, model, photos, clock, reporter), photos["train"].labels

@@ -185,3 +185,4 @@ def test_a_run_needs_its_preset_no_more(flowers, presets, tmp_path, loop):
     assert len(predict((run.path,), flowers, tmp_path / "submission.csv").ids) == 9
     made = export(run.path)
     assert keras.saving.load_model(made.path, compile=False).output_shape == (None, 104)
+    assert export(run.path, format="weights").difference == 0

@@ -118,6 +118,12 @@ def test_a_value_that_is_read_twice_is_not_folded():
     assert_same(weighed(keras.Model(inputs, outputs[..., 1:15])), images(6))
 
 
+def test_a_sequential_model_inside_of_another():
+    inputs = keras.Input((6, 6, 3))
+    stem = keras.Sequential([layers.Conv2D(4, 3), layers.LayerNormalization()])
+    assert_same(weighed(keras.Model(inputs, layers.ReLU()(stem(inputs)))), images(6))
+
+
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "micro"])
 def test_own_models(name):
     assert_same(weighed(registry.classifier(name, 7, 64, "none"), 2), images(64), 1e-4)

@@ -44,7 +44,8 @@ class _Trace:
 
     def run(self, model: Any, values: Any) -> Any:
         """Trace a model, and the models inside it."""
-        return model._run_through_graph(values, operation_fn=self.of)
+        graph = getattr(model, "_functional", None) or model  # a Sequential keeps its layers in another model
+        return graph._run_through_graph(values, operation_fn=self.of)
 
     def of(self, layer: Any) -> Callable[..., Any]:
         """What to do in the place of a layer."""
