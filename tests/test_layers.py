@@ -23,7 +23,9 @@ LAYERS = (
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "ensemble open_set shipped",
+    "ensemble open_set",
+    "naming",
+    "shipped",
     "resident inference network dataset share soft start",
     "origin",
     "programs",
@@ -32,7 +34,7 @@ LAYERS = (
     "job",
     "loop fit",
     "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export "
-    "audit submission show",
+    "audit submission show serve",
     "cross grow",
     "cli",
 )
@@ -58,6 +60,7 @@ VERBS = (
     "audit",
     "submission",
     "show",
+    "serve",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 

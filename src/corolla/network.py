@@ -173,6 +173,22 @@ def trained(folder: RunFolder, mesh: Mesh) -> keras.Model:
     return model
 
 
+def rebuilt(
+    name: str, levels: int, graph: Graph, classes: int, weights: dict[str, NDArray], mesh: Mesh, source: str
+) -> keras.Model:
+    """The classifier of a graph and its weights, as Keras has it. name: as `registry` knows it.
+
+    Raises RunError where it is not what the graph says: it would answer something else.
+    """
+    settings = dataclasses.replace(TrainSettings(), model=name, levels=levels, image_size=graph.image_size)
+    with blank():
+        model = _classifier(settings, classes, mesh, "none")
+    if graph_of(model) != graph:
+        raise RunError(f"{source}: {name} is built otherwise by this version of Corolla: use the one that wrote it")
+    load_weights(model, weights, source)
+    return model
+
+
 def named_weights(model: keras.Model) -> dict[str, Any]:
     """The variables that make up a model's weights, by names that are the same in every process.
 
