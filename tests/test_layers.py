@@ -23,7 +23,7 @@ LAYERS = (
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "ensemble open_set",
+    "ensemble open_set saliency",
     "naming",
     "shipped",
     "resident inference network dataset share soft start",

@@ -50,6 +50,36 @@ class Interpreter:
         features, outputs = self._values(images, (self._nodes[self._last].inputs[0], self._last))
         return features, outputs
 
+    def with_maps(self, images: NDArray) -> tuple[list[Array], Array]:
+        """The feature maps float32[b, h, w, c] whose means the head takes, in its order, and the outputs.
+
+        No maps where it takes something else.
+        """
+        *maps, outputs = self._values(images, (*self._averaged(), self._last))
+        return maps, outputs
+
+    def kernel_of_maps(self) -> Array | None:
+        """By what the head multiplies the means of these maps, float32[f, outputs]; None where there are none."""
+        return self._nodes[self._last].values["kernel"] if self._averaged() else None
+
+    def _averaged(self) -> list[int]:
+        """Numbers of the nodes of whose means the head, and nothing else, makes the outputs."""
+        head = self._nodes[self._last]
+        if head.operation != "dense" or head.ends:
+            return []
+        return self._averages(head.inputs[0]) or []
+
+    def _averages(self, number: int) -> list[int] | None:
+        node = self._nodes[number]
+        if node.operation == "global_average":
+            return node.inputs
+        if node.operation == "reshape" and self._nodes[node.inputs[0]].operation == "global_average":
+            return self._nodes[node.inputs[0]].inputs
+        if node.operation == "concatenate":
+            parts = [self._averages(each) for each in node.inputs]
+            return None if None in parts else [each for part in parts for each in part or []]
+        return None
+
     def _values(self, images: NDArray, wanted: Sequence[int]) -> list[Array]:
         """The values of some nodes; others are let go of when they have been read for the last time."""
         values: dict[int, Array] = {}
