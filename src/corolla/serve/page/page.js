@@ -153,8 +153,10 @@ function show(card, told, known) {
   const best = told.top[0], unsure = told.unknown === true, vague = !unsure && best.probability < 0.5;
   card.element.classList.remove("busy");
   card.element.classList.toggle("unsure", unsure || vague);
+  card.element.classList.toggle("none", unsure);
   card.find("h2").textContent = unsure ? "Not one of mine" : best.name;
   card.find(".word").textContent = word(best, unsure, vague, known.size);
+  card.find(".note").hidden = !told.top.some((guess) => known.get(guess.name));
   const list = card.find(".guesses");
   list.setAttribute("aria-label", unsure ? "The nearest kinds" : "The likeliest kinds");
   list.replaceChildren(...told.top.map((guess) => row(guess, known.get(guess.name))));
@@ -166,7 +168,7 @@ function show(card, told, known) {
 }
 
 function word(best, unsure, vague, kinds) {
-  if (unsure) return "This does not look like any of the " + kinds + " kinds of flowers I know. These are merely the nearest; the flower may be another, or the photo may show something else.";
+  if (unsure) return "This does not look like any of the " + kinds + " kinds of flowers I know. It may be another flower, or something else. If it is a flower, these are the nearest kinds:";
   if (vague) return "I am not sure: it could be one of these. A photo from nearer, with the flower in the middle, may help.";
   return best.probability > 0.9 ? "I am quite sure." : "This is the likeliest.";
 }
@@ -262,6 +264,8 @@ document.addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
   if (files.length) { event.preventDefault(); add(files); }
 });
+
+document.documentElement.classList.toggle("touch", navigator.maxTouchPoints > 0);
 
 knownDrawings().then((kinds) => {
   by("knows").textContent = "I know " + kinds.size + " kinds. A photo is enough: the flower near the middle, close by, in good light.";
