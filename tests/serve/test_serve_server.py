@@ -49,7 +49,9 @@ def test_a_body_that_comes_in_drops(fake):
         assert client.service().room.taken == 0
 
 
-@pytest.mark.parametrize("drops", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX: "])
+@pytest.mark.parametrize(
+    "drops", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX: "], ids=["none", "line", "header"]
+)
 def test_headers_that_come_in_drops(fake, monkeypatch, drops):
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.5)
     with running() as client, raw(client) as slow:
@@ -98,6 +100,7 @@ def test_who_sends_a_large_body_sees_why_it_is_refused(fake):
         b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
+    ids=["negative length", "length in words", "no chunk", "TLS", "long header", "odd path"],
 )
 def test_what_is_no_http(fake, request_bytes):
     with running() as client, raw(client) as broken:
