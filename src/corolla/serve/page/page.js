@@ -78,11 +78,9 @@ async function shrunk(file) {
 function add(files) {
   const photos = [...files];
   if (!photos.length) return;
-  for (const file of photos) {
-    const card = newCard(file);
-    results.prepend(card.element);
-    waiting.push(card);
-  }
+  const cards = photos.map(newCard);
+  results.prepend(...cards.map((card) => card.element)); // the newest above, in the order that they were chosen in
+  waiting.push(...cards);
   status.textContent = photos.length === 1 ? "Looking at your photo." : "Looking at " + photos.length + " photos.";
   results.querySelector(".card").scrollIntoView({ block: "nearest", behavior: calm() ? "auto" : "smooth" });
   next();
