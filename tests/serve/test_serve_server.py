@@ -17,7 +17,8 @@ from live import fake, photo, raw, running
 from corolla import shipped
 from corolla.cli import main
 from corolla.config import ServeLimits
-from corolla.serve import server
+from corolla.errors import RunError
+from corolla.serve import server, service
 
 __all__ = ["fake"]
 
@@ -220,6 +221,16 @@ def test_a_model_that_is_missing_or_tampered_with(capsys, monkeypatch, tmp_path)
     assert error.count("\n") == 1
 
 
+def test_a_model_that_cannot_be_built_ends_the_server(fake, monkeypatch):
+    def broken(found):
+        raise RunError("the model is built otherwise")
+
+    monkeypatch.setattr(service, "Engine", broken)
+    monkeypatch.setattr(server, "find", lambda run: None)
+    with pytest.raises(RunError, match=r"^the model is built otherwise$"):
+        server.serve(port=0)
+
+
 @pytest.fixture
 def process(finished, tmp_path):
     """The command on a copy of a run: its process, its address, the copy."""
@@ -243,6 +254,8 @@ def test_the_command_from_start_to_end(process):
         assert client.get("/ready").json() == {"status": "ready", "model": "run"}
         before = client.post("/v1/identify", content=body).json()
         assert before["unknown"] is None and len(before["top"]) == 5
+        map_of = client.post("/v1/identify?saliency=1&top=1", content=body).json()["saliency"]
+        assert map_of.startswith("data:image/webp;base64,")
         whole = (run / "labels.json").read_bytes()
         (run / "labels.json").write_text("{")
         started.send_signal(signal.SIGHUP)

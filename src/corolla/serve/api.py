@@ -233,11 +233,11 @@ def _add_operation(app: FastAPI) -> None:
 def _add_pages(app: FastAPI) -> None:
     fresh = {"Cache-Control": "no-cache"}
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> Response:
         return FileResponse(PAGE / "index.html", headers=fresh)
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> Response:
         return FileResponse(PAGE / "docs.html", headers=fresh)
 
