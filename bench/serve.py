@@ -43,13 +43,14 @@ frame = Frame(found.image_size, batch_size, len(found.namer.names))
 predictor, values = make_predictor(model, mesh, frame.image_size), values_of(model)
 seconds = []
 for _ in range(rounds + 1):  # the first compiles
-    begin = time.perf_counter()
+    begin, worked = time.perf_counter(), time.process_time()
     photos = read_photos(any_path(data), "val", frame, mesh, "fail", True, SILENT)[1]
-    read = (time.perf_counter() - begin) / len(photos)
+    read, reading = (time.perf_counter() - begin) / len(photos), (time.process_time() - worked) / len(photos)
     some = dataclasses.replace(photos, images=photos.images[:most], labels=photos.labels[:most], ids=photos.ids[:most])
-    begin = time.perf_counter()
+    begin, worked = time.perf_counter(), time.process_time()
     predictor(values, feed_of(some, frame, mesh))
-    seconds.append(read + (time.perf_counter() - begin) / len(some))
+    taken = (time.perf_counter() - begin) / len(some), (time.process_time() - worked) / len(some)
+    seconds.append((read + taken[0], reading + taken[1]))
 print(json.dumps(seconds[1:]))
 """
 """What `corolla predict` does once its program is compiled: read the records, decode them, run the predict step."""
@@ -93,10 +94,18 @@ def _resident_mb(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-def _offline(run: str | None, data: Path, rounds: int, most: int) -> float:
+def _worked(pid: int) -> float:
+    """Seconds of the processor's time that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _offline(run: str | None, data: Path, rounds: int, most: int) -> tuple[float, float]:
+    """Images a second, and the processor's time for one [ms]."""
     told = json.dumps([run, str(data), rounds, most])
     done = subprocess.run([sys.executable, "-c", OFFLINE, told], capture_output=True, text=True, check=True)
-    return 1 / float(np.median(json.loads(done.stdout.splitlines()[-1])))
+    seconds, worked = np.median(json.loads(done.stdout.splitlines()[-1]), axis=0)
+    return 1 / float(seconds), 1000 * float(worked)
 
 
 def _served(run: str | None, bodies: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
@@ -107,8 +116,10 @@ def _served(run: str | None, bodies: list[bytes], clients: int, seconds: float) 
         address = server.stdout.readline().strip()
         asyncio.run(_clients(address, bodies, clients, min(5, seconds)))  # pools and caches are warm after it
         before, begin = _resident_mb(server.pid), time.perf_counter()
+        worked, own = _worked(server.pid), time.process_time()
         seen = asyncio.run(_clients(address, bodies, clients, seconds))
         took, after = time.perf_counter() - begin, _resident_mb(server.pid)
+        worked, own = _worked(server.pid) - worked, time.process_time() - own
     finally:
         server.terminate()
         server.wait(60)
@@ -117,6 +128,10 @@ def _served(run: str | None, bodies: list[bytes], clients: int, seconds: float) 
         "statuses": {str(status): count for status, count in sorted(seen.statuses.items())},
         "p50_ms": 1000 * float(np.percentile(seen.seconds, 50)),
         "p99_ms": 1000 * float(np.percentile(seen.seconds, 99)),
+        "processor_ms_per_photo": {
+            "server": 1000 * worked / len(seen.seconds),
+            "clients": 1000 * own / len(seen.seconds),
+        },
         "rss_mb": [round(before), round(after)],
     }
 
@@ -142,8 +157,9 @@ def main() -> None:
     before = _offline(wish.run, wish.data, wish.rounds, wish.photos)
     found = _served(wish.run, bodies, wish.clients, wish.seconds)
     after = _offline(wish.run, wish.data, wish.rounds, wish.photos)
-    offline = (before + after) / 2
-    found |= {"offline_images_per_second": [before, after], "ratio": found["images_per_second"] / offline}
+    rates, worked = zip(before, after, strict=True)
+    found["processor_ms_per_photo"]["offline"] = sum(worked) / 2
+    found |= {"offline_images_per_second": rates, "ratio": 2 * found["images_per_second"] / sum(rates)}
     found |= {"clients": wish.clients, "seconds": wish.seconds, "load": os.getloadavg()[0], "cores": os.cpu_count()}
     for name, value in found.items():
         print(f"{name:28} {value:.3f}" if isinstance(value, float) else f"{name:28} {value}")

@@ -75,6 +75,15 @@ def test_headers_that_come_in_drops(fake, monkeypatch, drops):
         assert time.monotonic() - begin < 20
 
 
+def test_a_second_request_whose_headers_come_in_drops(fake, monkeypatch):
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.5)
+    with running() as client, raw(client) as slow:
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        slow.sendall(b"GET /health HTTP/1.1\r\n")
+        assert b"HTTP/1.1 408 " in answer_on(slow)
+
+
 def test_a_gigabyte_that_is_announced(fake):
     with running() as client, raw(client) as large:
         large.sendall(POST + b"Content-Length: 1000000000\r\n\r\n" + bytes(100_000))

@@ -156,8 +156,7 @@ def _add_questions(app: FastAPI) -> None:
         service = _service(request)
         service.ready()
         kind = bodies.kind_of(request)
-        with service.room.take(0, "", ""):
-            body = await bodies.read(request, service.limits, service.room)
+        body = await bodies.read(request, service.limits, service.room)
         request.scope["read"] = True
         if kind == bodies.JSON:
             photos = await service.in_thread(bodies.photos_in, body, kind, service.limits)

@@ -2,8 +2,8 @@
 
 Takes: photos uint8[s, s, 3] from the event loop. Gives: `Batcher.ask`, which waits for the answer to one.
 
-While the devices work on a batch, the photos that arrive wait; then all of them, up to what the engine takes, are the
-next batch. Only an idle engine waits a little for company: a batch of two takes hardly longer than one.
+While the devices work on a batch, the photos that arrive wait; they are the next batch when it ends, or as soon as they
+are half of what the engine takes. Only an idle engine waits a little for company: two take hardly longer than one.
 """
 
 import asyncio
@@ -22,6 +22,9 @@ from corolla.serve.figures import Figures
 GATHER_SECONDS = 0.003
 """How long an idle engine waits for more photos."""
 
+IN_FLIGHT = 2
+"""Batches at a time: the second begins on the devices when the first ends, without a word of Python in between."""
+
 
 @dataclass(eq=False)
 class _Waiting:
@@ -32,13 +35,14 @@ class _Waiting:
 
 
 class Batcher:
-    """One thread that works for everybody. To be made, asked and closed in the event loop."""
+    """What works for everybody. To be made, asked and closed in the event loop."""
 
     def __init__(self, figures: Figures) -> None:
         self.figures = figures
         self._waiting: deque[_Waiting] = deque()
         self._something = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="serve-engine")
+        self._running: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="serve-engine")
         self._task = asyncio.create_task(self._work())
 
     @property
@@ -56,24 +60,32 @@ class Batcher:
     async def close(self) -> None:
         """Stop; what waits is cancelled."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(self._task, *self._running, return_exceptions=True)
         for one in self._waiting:
             one.answer.cancel()
-        self._thread.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
 
     async def _work(self) -> None:
-        idle = True
         while True:
-            if not self._waiting:
-                idle = True
+            while not self._may_begin():
                 self._something.clear()
                 await self._something.wait()
-            if idle:
+            if not self._running:
                 await asyncio.sleep(GATHER_SECONDS)
-                idle = False
-            batch = self._next()
-            if batch:
-                await self._answer(batch)
+            if batch := self._next():
+                task = asyncio.create_task(self._answer(batch))
+                self._running.add(task)
+                task.add_done_callback(self._done)
+
+    def _may_begin(self) -> bool:
+        """Whether an idle engine has a photo, or a busy one another batch worth its while."""
+        if not self._waiting or len(self._running) >= IN_FLIGHT:
+            return False
+        return not self._running or len(self._waiting) >= self._waiting[0].engine.most // 2
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._something.set()
 
     def _next(self) -> list[_Waiting]:
         """Photos for one engine, the oldest first; a reload may have changed the engine in between."""
@@ -90,7 +102,7 @@ class Batcher:
         self.figures.batches.add(len(batch))
         found: list[Any]
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, _named, batch)
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, _named, batch)
         except Exception as error:  # of the devices: each who asked is told
             found = [error] * len(batch)
         for one, named in zip(batch, found, strict=True):

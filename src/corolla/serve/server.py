@@ -31,6 +31,9 @@ HEADER_SECONDS = 10
 KEEP_ALIVE_SECONDS = 15
 """Time that a connection may rest between two requests."""
 
+FILES = 256
+"""Open at a time beside the connections."""
+
 GRACE_SECONDS = 30
 """Time for what is in work when the server is told to stop."""
 
@@ -65,6 +68,7 @@ def serve(
                 outcome.append(error)
                 server.should_exit = True
 
+        _make_room(limits.max_connections)
         app = make_app(run, limits, key, found, loaded)
         server = _Server(_config(app, limits), app, reporter)
         server.run([listener])
@@ -112,6 +116,17 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+def _make_room(connections: int) -> None:
+    """Let the process have so many connections beside its files, where the system does."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = connections + FILES
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -121,6 +136,8 @@ class _Connection(H11Protocol):
     """A connection that has to say what it wants soon, one of so many."""
 
     most = 1_000
+    _clock: asyncio.TimerHandle | None = None
+    """Runs while the headers of a request are awaited, which may come in drops."""
 
     def connection_made(self, transport: Any) -> None:
         if len(self.connections) >= self.most:
@@ -129,25 +146,28 @@ class _Connection(H11Protocol):
             transport.close()
             return
         super().connection_made(transport)
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(HEADER_SECONDS, self._too_slow)
+        self._clock = self.loop.call_later(HEADER_SECONDS, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
         if self.transport is None:  # one too many: it is closed as soon as it has its answer
             return
-        timer = self.timeout_keep_alive_task
-        if timer is not None and self.cycle is None:  # its first headers: the clock goes on while they come in drops
-            self.timeout_keep_alive_task = None
         super().data_received(data)
-        if timer is not None and self.cycle is None and not self.transport.is_closing():
-            self.timeout_keep_alive_task = timer
-        elif timer is not None:
-            timer.cancel()
+        resting = self.cycle is None or self.cycle.response_complete
+        if not resting or self.transport.is_closing():
+            self._stop_clock()
+        elif self._clock is None:  # the first drop of another request
+            self._clock = self.loop.call_later(HEADER_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
         if self.transport is not None:
             super().connection_lost(exc)
             self._unset_keepalive_if_required()
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
 
     def _too_slow(self) -> None:
         if not self.transport.is_closing():
