@@ -858,6 +858,8 @@ class Serve:
     limits: Flat[ServeLimits] = field(default_factory=ServeLimits)
 
     def run(self) -> int:
+        for library in ("OPENBLAS", "MKL", "OMP"):  # NumPy's threads would spin beside XLA's, for want of a core
+            os.environ.setdefault(f"{library}_NUM_THREADS", "1")
         from corolla.compiled import keep
         from corolla.console import ConsoleReporter
         from corolla.serve import serve
