@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import browser  # noqa: E402
 
 OUT = ROOT / "docs" / "pictures" / "serve.png"
-PHOTOS = ((49, 5), (54, 3))
+PHOTOS = ((49, 5), (53, 3))
 """Labels and seeds."""
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait(60)
-    picture = Image.open(io.BytesIO(shot)).convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
     picture.save(OUT, optimize=True)
     print(f"{OUT}: {picture.size}, {OUT.stat().st_size:,} bytes")
 

@@ -87,6 +87,8 @@ class Service:
     async def identify(self, photos: list[bytes], top: int, saliency: bool) -> list[dict[str, Any]]:
         """An answer for each photo, as plain data; one that cannot be seen has an `error` and its `status`."""
         engine = self.ready()
+        if len(photos) == 1:
+            return [await self._identify(engine, photos[0], top, saliency)]
         asked = [asyncio.ensure_future(self._identify(engine, photo, top, saliency)) for photo in photos]
         try:
             return list(await asyncio.gather(*asked))
