@@ -23,7 +23,9 @@ LAYERS = (
     "augment losses optim models probe checkpoint",
     "topology",
     "step run",
-    "ensemble open_set shipped saliency doubts sinks",
+    "ensemble open_set saliency doubts sinks",
+    "naming",
+    "shipped",
     "resident inference network dataset share soft start",
     "origin",
     "programs",
@@ -32,7 +34,7 @@ LAYERS = (
     "job",
     "loop fit",
     "sample fetch build check sheet train evaluate blend soup predict distill pseudo identify plan doctor export "
-    "audit submission show report",
+    "audit submission show report serve",
     "cross grow",
     "cli",
 )
@@ -59,6 +61,7 @@ VERBS = (
     "submission",
     "show",
     "report",
+    "serve",
 )
 RANK = {name: rank for rank, line in enumerate(LAYERS) for name in line.split()}
 

@@ -28,6 +28,7 @@ from corolla.config import (
     HostsWish,
     OnBadRecord,
     PlanWish,
+    ServeLimits,
     SinksWish,
     TrainSettings,
 )
@@ -894,6 +895,46 @@ class Data:
         return 0
 
 
+@dataclass(frozen=True)
+class Serve:
+    """Serve a page and an API that name the flowers in photos, until Ctrl-C."""
+
+    run_folder: Annotated[Anywhere | None, tyro.conf.arg(name="run", metavar="RUN")] = None
+    """Run folder; by default the model that ships with Corolla."""
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 lets others in, who should come through a proxy with TLS."""
+    port: int = 8000
+    """Port to listen at; 0 takes any that is free."""
+    api_key_file: Path | None = None
+    """File whose one line is the key that clients must send; or the environment's COROLLA_API_KEY."""
+    limits: Flat[ServeLimits] = field(default_factory=ServeLimits)
+
+    def run(self) -> int:
+        for library in ("OPENBLAS", "MKL", "OMP"):  # NumPy's threads would spin beside XLA's, for want of a core
+            os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter
+        from corolla.serve import serve
+
+        with ConsoleReporter(_console()) as reporter:
+            keep(reporter)
+            key = _api_key(self.api_key_file)
+            serve(self.run_folder, self.host, self.port, self.limits, key, reporter, lambda at: print(at, flush=True))
+        return 0
+
+
+def _api_key(path: Path | None) -> str | None:
+    if path is None:
+        return os.environ.get("COROLLA_API_KEY") or None
+    try:
+        key = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WishError(f"--api-key-file {path}: cannot be read") from error
+    if not key or len(key.split()) > 1:
+        raise WishError(f"--api-key-file {path}: holds no key: one line without spaces")
+    return key
+
+
 Command = (
     Sample
     | Fetch
@@ -918,6 +959,7 @@ Command = (
     | Audit
     | Submission
     | Data
+    | Serve
 )
 
 

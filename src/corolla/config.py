@@ -415,3 +415,40 @@ class DoctorWish:
             epochs=self.epochs,
             train_blocks=self.train_blocks,
         )
+
+
+@dataclass(frozen=True)
+class ServeLimits:
+    """What a stranger may ask of `corolla serve`; docs/serve.md says what the worst case costs."""
+
+    max_megabytes: float = 20
+    """Largest body of a request [MB]."""
+    max_megapixels: float = 50
+    """Largest photo [millions of pixels], by its header; decoding one takes up to 12 bytes a pixel."""
+    max_photos: int = 32
+    """Photos in one request."""
+    max_waiting: int = 256
+    """Photos that wait for their answer; more are answered with 503."""
+    max_client_waiting: int = 128
+    """The same of one address; more are answered with 429."""
+    upload_seconds: float = 30
+    """Time that a body may take to arrive; then 408."""
+    answer_seconds: float = 60
+    """Time that an answer may take; then 503."""
+    max_connections: int = 1_000
+    """Connections at a time."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise WishError(f"--{name.replace('_', '-')} {value}: must be more than 0")
+
+    @property
+    def body_bytes(self) -> int:
+        """Largest body."""
+        return int(self.max_megabytes * 1e6)
+
+    @property
+    def upload_bytes(self) -> int:
+        """Bodies that are held at a time, in all."""
+        return max(256_000_000, 2 * self.body_bytes)

@@ -8,7 +8,7 @@ the process; others (KerasHub's) through JAX, whose import and compiling take se
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from corolla import shipped
 from corolla.errors import WishError
 from corolla.interpreter import Interpreter
-from corolla.open_set import OpenSet
+from corolla.naming import Named, Namer
 from corolla.photo import PhotoError, prepared
 from corolla.run import RunFolder
 from corolla.storage import AnyPath
@@ -30,30 +30,11 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Guess:
-    """One label for a photo. label: 0 to classes - 1."""
+class Answer(Named):
+    """What is said of a photo; or, in `error`, why the file is no photo that can be seen."""
 
-    label: int
-    name: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A photo's likeliest labels, the likeliest first; or, in `error`, why the file is no photo that can be seen."""
-
-    path: Path
-    top: list[Guess] = field(default_factory=list)
-    score: float | None = None
-    """How much the photo looks like one of the kinds; None where the model cannot say."""
-    limit: float | None = None
-    """What photos of the kinds reach."""
+    path: Path = Path()
     error: str | None = None
-
-    @property
-    def unknown(self) -> bool | None:
-        """Whether it shows none of the kinds; None where the model cannot say."""
-        return None if self.score is None or self.limit is None else self.score < self.limit
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; `error` stands in it only where there is one."""
@@ -78,7 +59,7 @@ def identify(
         try:
             yield model.answer(path, prepared(_read(path), model.image_size, str(path)), top)
         except PhotoError as error:
-            yield Answer(path, error=str(error))
+            yield Answer(path=path, error=str(error))
 
 
 @dataclass(frozen=True)
@@ -87,20 +68,12 @@ class _Model:
 
     look: Callable[[Image], tuple[NDArray | None, NDArray]]
     image_size: int
-    names: list[str]
-    temperature: float = 1.0
-    open_set: OpenSet | None = None
+    namer: Namer
 
     def answer(self, path: Path, image: Image, top: int) -> Answer:
         """What it says of a photo."""
-        features, logits = self.look(image[None])
-        weights = np.exp((logits[0].astype(np.float64) - logits[0].max()) / self.temperature)
-        probabilities = weights / weights.sum()
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        guesses = [Guess(int(label), self.names[label], float(probabilities[label])) for label in best]
-        if self.open_set is None or features is None:
-            return Answer(path, guesses)
-        return Answer(path, guesses, float(self.open_set(features, logits)[0]), self.open_set.limit)
+        (named,) = self.namer(*self.look(image[None]), top)
+        return Answer(named.top, named.score, named.limit, path)
 
 
 def _files(photos: Sequence[Path]) -> Iterator[Path]:
@@ -125,18 +98,18 @@ def _read(path: Path) -> bytes:
 
 def _shipped(place: Path | None) -> _Model:
     found = shipped.load(place)
-    return _Model(found.model.with_features, found.image_size, found.names, found.temperature, found.open_set)
+    return _Model(found.model.with_features, found.image_size, found.namer())
 
 
 def _of_run(folder: RunFolder) -> _Model:
     names, graph = folder.names(), folder.graph()
     if graph is not None:
         interpreter = Interpreter(graph, folder.best().arrays, str(folder.path))
-        return _Model(lambda image: (None, interpreter(image)), graph.image_size, names)
+        return _Model(lambda image: (None, interpreter(image)), graph.image_size, Namer(names))
     import jax
 
     from corolla.mesh import make_mesh
     from corolla.network import trained
 
     model = trained(folder, make_mesh(jax.devices()[:1]))
-    return _Model(lambda image: (None, np.asarray(model.predict_on_batch(image))), model.input_shape[1], names)
+    return _Model(lambda image: (None, np.asarray(model.predict_on_batch(image))), model.input_shape[1], Namer(names))

@@ -178,9 +178,28 @@ def rebuilt(settings: TrainSettings, classes: int, mesh: Mesh, arrays: dict[str,
 
     Raises RunError naming the source where these are another model's.
     """
-    with blank():
-        model = hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
+    model = _unfilled(settings, classes, mesh)
     load_weights(model, arrays, source)
+    return model
+
+
+def _unfilled(settings: TrainSettings, classes: int, mesh: Mesh) -> keras.Model:
+    with blank():
+        return hosts.together(lambda: _classifier(settings, classes, mesh, "none"))
+
+
+def of_graph(
+    name: str, levels: int, graph: Graph, classes: int, weights: dict[str, NDArray], mesh: Mesh, source: str
+) -> keras.Model:
+    """The classifier of a graph and its weights, as Keras has it. name: as `registry` knows it.
+
+    Raises RunError where it is not what the graph says: it would answer something else.
+    """
+    settings = dataclasses.replace(TrainSettings(), model=name, levels=levels, image_size=graph.image_size)
+    model = _unfilled(settings, classes, mesh)
+    if graph_of(model) != graph:
+        raise RunError(f"{source}: {name} is built otherwise by this version of Corolla: use the one that wrote it")
+    load_weights(model, weights, source)
     return model
 
 

@@ -40,6 +40,14 @@ class PhotoError(DataError):
     """The bytes are no photo that can be shown to a classifier."""
 
 
+class FormatError(PhotoError):
+    """The bytes are of no kind of file that is read here."""
+
+
+class PixelsError(PhotoError):
+    """The photo has more pixels than are decoded."""
+
+
 class Seen(NamedTuple):
     """What the header of a photo says: height and width as stored [px], Pillow's mode, orientation (EXIF, 1 to 8)."""
 
@@ -79,9 +87,9 @@ def _opened(content: bytes, name: str, use: Callable[[Image.Image], T]) -> T:
     except PhotoError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise PhotoError(f"{name}: no JPEG, PNG or WebP: convert it to one of these") from error
+        raise FormatError(f"{name}: no JPEG, PNG or WebP: convert it to one of these") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name}: more pixels than the limits ({_LIMITS}): make it smaller") from error
+        raise PixelsError(f"{name}: more pixels than the limits ({_LIMITS}): make it smaller") from error
     except Exception as error:  # Pillow's readers of broken files raise nearly anything
         raise PhotoError(f"{name}: damaged ({error}): take another copy of it") from error
 
@@ -109,7 +117,7 @@ def _refuse_large(photo: Image.Image, name: str) -> None:
     at_a_fraction = photo.format == "JPEG" and not photo.info.get("progressive")
     most = MAX_PIXELS if at_a_fraction else MAX_WHOLE_PIXELS
     if width * height > most:
-        raise PhotoError(f"{name}: {width}x{height} px, the limit is {most:,} px in all: make it smaller")
+        raise PixelsError(f"{name}: {width}x{height} px, the limit is {most:,} px in all: make it smaller")
 
 
 def _on_white(photo: Image.Image) -> Image.Image:

@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 
 from corolla.checkpoint import write_file
 from corolla.errors import RunError
+from corolla.graph import Graph
 from corolla.graph import from_json as graph_from_json
 from corolla.interpreter import Interpreter
+from corolla.models.registry import DEFAULT
+from corolla.naming import Namer
 from corolla.open_set import Known, OpenSet
 from corolla.run import RunFolder
 from corolla.storage import AnyPath
@@ -38,13 +41,24 @@ _ABOUT, _WEIGHTS, _KNOWN = "about", "weights/", "known/"
 
 @dataclass(frozen=True)
 class Shipped:
-    """A classifier with what it takes to believe it. temperature: what logits are divided by."""
+    """A classifier with what it takes to believe it. temperature: what logits are divided by.
+
+    built, levels: by which `models.registry` builds it; graph, weights: what it then must be.
+    """
 
     model: Interpreter
     image_size: int
     names: list[str]
     temperature: float
     open_set: OpenSet | None
+    built: str
+    levels: int
+    graph: Graph
+    weights: dict[str, NDArray]
+
+    def namer(self) -> Namer:
+        """Its words."""
+        return Namer(self.names, self.temperature, self.open_set)
 
 
 def folder() -> Path:
@@ -68,6 +82,8 @@ def pack(run: AnyPath | str, out: Path, temperature: float = 1.0, open_set: Open
     used = sorted({name for node in graph.nodes for name in node.weights.values()})
     arrays = {_WEIGHTS + name: weights[name] for name in used}
     about: dict[str, Any] = {"version": VERSION, "names": names, "temperature": temperature, "graph": graph.to_json()}
+    settings = source.settings()
+    about |= {"model": settings.model, "levels": settings.levels}
     if open_set:
         about["open_set"] = {"score": open_set.score, "limit": open_set.limit}
         arrays |= {_KNOWN + name: value for name, value in asdict(open_set.known).items()}
@@ -132,4 +148,6 @@ def _unpacked(stored: dict[str, NDArray], path: str) -> Shipped:
         known = Known(**{one.name: stored[_KNOWN + one.name].astype(np.float32) for one in fields(Known)})
         open_set = OpenSet(about["open_set"]["score"], float(about["open_set"]["limit"]), known)
     model = Interpreter(graph, weights, path)
-    return Shipped(model, graph.image_size, list(about["names"]), float(about["temperature"]), open_set)
+    told = (list(about["names"]), float(about["temperature"]), open_set)
+    built = (str(about.get("model", DEFAULT)), int(about.get("levels", 1)))  # older files name neither
+    return Shipped(model, graph.image_size, *told, *built, graph, weights)
