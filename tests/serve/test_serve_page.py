@@ -1,6 +1,7 @@
 """The page in a real browser: photos in, names on the screen; for a phone, the keyboard and a screen reader too."""
 
 import io
+from pathlib import Path
 
 import pytest
 from live import NAMES, fake, photo, running
@@ -25,7 +26,13 @@ def window():
 
 
 @pytest.fixture
-def opened(window, fake):
+def opened(opened_with_any_model, fake):
+    """As `opened_with_any_model`, of servers whose model knows colours alone."""
+    return opened_with_any_model
+
+
+@pytest.fixture
+def opened_with_any_model(window):
     """Called for the page of a running server, with options of the browser's context."""
     closing = []
 
@@ -88,6 +95,18 @@ def test_a_photo_is_dropped_and_named(opened):
         assert first.locator(".bar span").evaluate("bar => bar.offsetWidth > 0.9 * bar.parentNode.offsetWidth")
         assert first.locator(".drawing").evaluate("one => one.decode().then(() => one.naturalWidth)") == 112
         assert NAMES["red"] in page.locator("[role=status]").inner_text()
+        assert_clean(page)
+
+
+@pytest.mark.real_data
+def test_a_real_photo_is_named_by_the_model_that_ships(opened_with_any_model):
+    photos = Path(__file__).parents[3] / "shared" / "data" / "photos" / "artichoke"
+    if not photos.is_dir():
+        pytest.skip(f"the real photos are not on this machine ({photos})")
+    with running() as client:
+        page = opened_with_any_model(client)
+        drop(page, "mine.jpg", next(photos.iterdir()).read_bytes(), "image/jpeg")
+        assert answered(page) == ["artichoke"]
         assert_clean(page)
 
 
