@@ -1,10 +1,11 @@
 """Makes the model that lies inside the package: calibrated, packed, with its card.
 
-Takes: a finished run, the folder of a cross-validation with the same settings, the data of both. Gives: in
-src/corolla/shipped_model the file, its SHA-256 and model_card.md; sizes and scores are printed.
+Takes: a finished run (the soup of a cross-validation, or `corolla train --folds 1`), the folder of a cross-validation
+with the same settings, the data of both. Gives: in src/corolla/shipped_model the file, its SHA-256 and model_card.md;
+sizes and scores are printed.
 
-    corolla cross DATA --out CROSS --epochs 6                                # out-of-fold predictions
-    corolla train DATA --out RUN --epochs 6 --folds 1                        # the model: train and val teach
+    corolla cross DATA --out CROSS --preset balanced                         # out-of-fold predictions
+    corolla soup CROSS --out RUN                                             # the model: the mean of the folds
     python scripts/ship.py RUN --cross CROSS --data DATA --photos PHOTOS --others OTHERS --score "NAME=VALUE"
 
 PHOTOS: a folder a kind, named like it, with photos of any size; OTHERS: photos of other things, such as those that
@@ -28,6 +29,18 @@ from corolla.shipped import CARD, SUM, folder, pack
 from corolla.trust import Trust, trust
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
+
+TRAINED = {
+    True: "`corolla cross` {}, and `corolla soup`: the mean of the weights of its runs",
+    False: "`corolla train` {}",
+}
+RELATION = {
+    True: "The shipped model is the mean of their weights: it has\nlearned from all photos, none is left to judge it, and "
+    "the scores are those of its parts. Where that could be measured, the mean\nwas better than each of them "
+    "(`docs/recipes.md`).",
+    False: "The shipped run\nlearned from all of them in the same way, and has no photos left to be judged by.",
+}
+"""Whether the run is a mean of several: what the card says."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,13 @@ def card(run: RunFolder, file: Path, cross: dict[str, Any], found: Trust, table:
     """The template with its places filled."""
     settings = run.settings()
     never = [one["name"] for one in cross["per_class"] if not one["support"]]
-    changed = [one for one in fields(TrainSettings) if getattr(settings, one.name) != one.default]
+    mean = "soup" in run.scores()
+    set_by_folds = {"fold", "folds"} if mean else set()
+    changed = [
+        one
+        for one in fields(TrainSettings)
+        if getattr(settings, one.name) != one.default and one.name not in set_by_folds
+    ]
     words = (f"--{one.name.replace('_', '-')} {getattr(settings, one.name)}" for one in changed)
     return TEMPLATE.read_text("utf-8").format(
         size_mb=f"{file.stat().st_size / 1e6:.1f}",
@@ -81,7 +100,8 @@ def card(run: RunFolder, file: Path, cross: dict[str, Any], found: Trust, table:
         model=settings.model,
         image_size=settings.image_size,
         values=f"{sum(value.size for value in run.best().arrays.values()):,}",
-        settings=" ".join(f"`{word}`" for word in words),
+        trained_by=TRAINED[mean].format(" ".join(f"`{word}`" for word in words)),
+        relation=RELATION[mean],
         version=read_json(run.path / "environment.json")["packages"]["corolla"],
         records=f"{cross['n']:,}",
         kinds_seen=cross["classes_present"],
