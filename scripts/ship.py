@@ -35,8 +35,8 @@ TRAINED = {
     False: "`corolla train` {}",
 }
 RELATION = {
-    True: "The shipped model is the mean of their weights: it has\nlearned from all photos, none is left to judge it, and "
-    "the scores are those of its parts. Where that could be measured, the mean\nwas better than each of them "
+    True: "The shipped model is the mean of their weights: it has\nlearned from all photos, none is left to judge it, "
+    "and the scores are those of its parts. Where that could be measured, the mean\nwas better than each of them "
     "(`docs/recipes.md`).",
     False: "The shipped run\nlearned from all of them in the same way, and has no photos left to be judged by.",
 }
