@@ -5,8 +5,8 @@ of many parallel clients, the latency they see, answers by status, the server's 
 
     python bench/serve.py --data DATA [--run RUN] [--clients 64] [--seconds 60] [--json FILE]
 
-Both read the same JPEGs, from records and as bodies of requests. The clients are coroutines of this
-process on bare sockets; their work is done by the same cores, and counts against the server.
+Both read the same JPEGs, from records and as bodies of requests. The clients are bare sockets
+in this process; their work is done by the same cores, and counts against the server.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvloop
 
 OFFLINE = """
 import dataclasses, json, sys, time
@@ -64,29 +65,58 @@ class Seen:
     seconds: list[float] = field(default_factory=list)
 
 
-async def _client(host: str, port: int, bodies: list[bytes], first: int, until: float, seen: Seen) -> None:
-    reader, writer = await asyncio.open_connection(host, port)
-    number = first
-    while time.perf_counter() < until:
-        body = bodies[number % len(bodies)]
-        number += 1
-        begin = time.perf_counter()
-        head = f"POST /v1/identify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        told = await reader.readuntil(b"\r\n\r\n")
-        length = int(told.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
-        seen.statuses[int(told[9:12])] += 1
-        seen.seconds.append(time.perf_counter() - begin)
-    writer.close()
+class _Client(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered."""
+
+    def __init__(self, requests: list[bytes], number: int, until: float, seen: Seen) -> None:
+        self.requests, self.number, self.until, self.seen = requests, number, until, seen
+        self.told, self.ended = b"", asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.ask()
+
+    def ask(self) -> None:
+        self.begin = time.perf_counter()
+        self.transport.write(self.requests[self.number % len(self.requests)])
+        self.number += 1
+
+    def data_received(self, data: bytes) -> None:
+        self.told += data
+        head, found, body = self.told.partition(b"\r\n\r\n")
+        if not found or len(body) < int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
+            return
+        now, status = time.perf_counter(), int(head[9:12])
+        self.told = b""
+        self.seen.statuses[status] += 1
+        self.seen.seconds.append(now - self.begin)
+        if now < self.until:
+            self.ask()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(exc)
 
 
-async def _clients(address: str, bodies: list[bytes], count: int, seconds: float) -> Seen:
+async def _clients(address: str, requests: list[bytes], count: int, seconds: float) -> Seen:
     host, port = address.removeprefix("http://").split(":")
     seen, until = Seen(), time.perf_counter() + seconds
-    step = max(1, len(bodies) // count)
-    await asyncio.gather(*(_client(host, int(port), bodies, i * step, until, seen) for i in range(count)))
+    step, loop = max(1, len(requests) // count), asyncio.get_running_loop()
+    made = [
+        await loop.create_connection(lambda i=i: _Client(requests, i * step, until, seen), host, int(port))
+        for i in range(count)
+    ]
+    await asyncio.gather(*(client.ended for _, client in made))
     return seen
+
+
+def _ask(*arguments: Any) -> Seen:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_clients(*arguments))
 
 
 def _resident_mb(pid: int) -> float:
@@ -108,16 +138,16 @@ def _offline(run: str | None, data: Path, rounds: int, most: int) -> tuple[float
     return 1 / float(seconds), 1000 * float(worked)
 
 
-def _served(run: str | None, bodies: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
+def _served(run: str | None, requests: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
     words = [sys.executable, "-m", "corolla.cli", "serve", "--port", "0", *(["--run", run] if run else [])]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert server.stdout
         address = server.stdout.readline().strip()
-        asyncio.run(_clients(address, bodies, clients, min(5, seconds)))  # pools and caches are warm after it
+        _ask(address, requests, clients, min(5, seconds))  # pools and caches are warm after it
         before, begin = _resident_mb(server.pid), time.perf_counter()
         worked, own = _worked(server.pid), time.process_time()
-        seen = asyncio.run(_clients(address, bodies, clients, seconds))
+        seen = _ask(address, requests, clients, seconds)
         took, after = time.perf_counter() - begin, _resident_mb(server.pid)
         worked, own = _worked(server.pid) - worked, time.process_time() - own
     finally:
@@ -136,11 +166,13 @@ def _served(run: str | None, bodies: list[bytes], clients: int, seconds: float) 
     }
 
 
-def _bodies(data: Path) -> list[bytes]:
+def _requests(data: Path) -> list[bytes]:
     from corolla.records.shards import find_split, read_split
     from corolla.storage import any_path
 
-    return [bytes(one.example.image) for one in read_split(find_split(any_path(str(data)), "val"), labels="need")]
+    photos = [bytes(one.example.image) for one in read_split(find_split(any_path(str(data)), "val"), labels="need")]
+    head = "POST /v1/identify HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
+    return [head.format(len(photo)).encode() + photo for photo in photos]
 
 
 def main() -> None:
@@ -153,9 +185,9 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=10_000, help="predicted in a round, at most")
     parser.add_argument("--json", type=Path)
     wish = parser.parse_args()
-    bodies = _bodies(wish.data)
+    requests = _requests(wish.data)
     before = _offline(wish.run, wish.data, wish.rounds, wish.photos)
-    found = _served(wish.run, bodies, wish.clients, wish.seconds)
+    found = _served(wish.run, requests, wish.clients, wish.seconds)
     after = _offline(wish.run, wish.data, wish.rounds, wish.photos)
     rates, worked = zip(before, after, strict=True)
     found["processor_ms_per_photo"]["offline"] = sum(worked) / 2

@@ -42,6 +42,26 @@ def test_a_photo_of_the_right_size_is_left_as_it_is():
     np.testing.assert_array_equal(prepared(written(Image.fromarray(pixels)), 24, "x"), pixels)
 
 
+@pytest.mark.parametrize("more", [{}, {"quality": 30}, {"subsampling": 0}, {"progressive": True}, {"keep_rgb": True}])
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+def test_a_jpeg_of_the_right_size_is_what_pillow_sees(more, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 3), np.uint8)
+    image, exif = Image.fromarray(pixels).resize((24, 24), Image.Resampling.BICUBIC), Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    content = written(image, "JPEG", exif=exif, **more)
+    wanted = Image.open(io.BytesIO(content))
+    if orientation == 6:
+        wanted = wanted.transpose(Image.Transpose.ROTATE_270)
+    np.testing.assert_array_equal(prepared(content, 24, "x"), np.asarray(wanted))
+
+
+def test_a_damaged_jpeg_of_the_right_size():
+    content = written(Image.effect_noise((24, 24), 90).convert("RGB"), "JPEG")
+    with pytest.raises(DataError, match=r"^x: damaged \("):
+        prepared(content[: len(content) * 2 // 3], 24, "x")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_exif_says_which_side_is_up(orientation, format):

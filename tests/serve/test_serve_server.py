@@ -50,9 +50,7 @@ def test_a_body_that_comes_in_drops(fake):
         assert client.service().room.taken == 0
 
 
-@pytest.mark.parametrize(
-    "drops", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX: "], ids=["none", "line", "header"]
-)
+@pytest.mark.parametrize("drops", [b"", b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: "], ids=["none", "line", "header"])
 def test_headers_that_come_in_drops(fake, monkeypatch, drops):
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.5)
     with running() as client, raw(client) as slow:
@@ -82,6 +80,37 @@ def test_a_second_request_whose_headers_come_in_drops(fake, monkeypatch):
         assert slow.recv(65_536).startswith(b"HTTP/1.1 200 ")
         slow.sendall(b"GET /health HTTP/1.1\r\n")
         assert b"HTTP/1.1 408 " in answer_on(slow)
+
+
+@pytest.mark.parametrize("head", [b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: "], ids=["address", "header"])
+def test_headers_without_end(fake, head):
+    with running() as client, raw(client) as long:
+        long.sendall(head + bytes(40_000).replace(b"\0", b"x"))
+        assert client.get("/health").status_code == 200
+        long.sendall(bytes(40_000).replace(b"\0", b"x"))
+        assert answer_on(long).startswith(b"HTTP/1.1 431 ")
+
+
+def test_requests_in_a_row_in_pieces_of_any_size(fake):
+    """Many short heads are no long one, wherever the pieces begin."""
+    one = b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + bytes(1000).replace(b"\0", b"x") + b"\r\n\r\n"
+    count = 200
+    with running() as client:
+        for size in (3_000, 65_536, 10**6):
+            with raw(client) as row:
+                row.settimeout(30)
+                sender = threading.Thread(target=lambda row=row, size=size: send_in_pieces(row, one * count, size))
+                sender.start()
+                told = b""
+                while told.count(b'{"status":"ok"}') < count and (part := row.recv(65_536)):
+                    told += part
+                sender.join()
+                assert told.count(b"HTTP/1.1 200 ") == count and b"431" not in told
+
+
+def send_in_pieces(connection, content, size):
+    for first in range(0, len(content), size):
+        connection.sendall(content[first : first + size])
 
 
 def test_a_gigabyte_that_is_announced(fake):

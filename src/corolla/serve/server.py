@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from corolla.config import ServeLimits
 from corolla.errors import RunError, WishError
@@ -27,6 +27,9 @@ from corolla.storage import AnyPath
 
 HEADER_SECONDS = 10
 """Time that a new connection has for its first headers."""
+
+HEADER_BYTES = 64 * 1024
+"""Of a request's address and headers, at most."""
 
 KEEP_ALIVE_SECONDS = 15
 """Time that a connection may rest between two requests."""
@@ -132,12 +135,16 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Connection(H11Protocol):
-    """A connection that has to say what it wants soon, one of so many."""
+class _Connection(HttpToolsProtocol):
+    """A connection that has to say what it wants soon and in few words, one of so many."""
 
     most = 1_000
     _clock: asyncio.TimerHandle | None = None
     """Runs while the headers of a request are awaited, which may come in drops."""
+    _head: int | None = None
+    """Bytes of the headers that are awaited: the parser itself would keep any number of them."""
+    _begun = 0
+    """Requests that began in the last piece."""
 
     def connection_made(self, transport: Any) -> None:
         if len(self.connections) >= self.most:
@@ -151,12 +158,36 @@ class _Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport is None:  # one too many: it is closed as soon as it has its answer
             return
-        super().data_received(data)
-        resting = self.cycle is None or self.cycle.response_complete
-        if not resting or self.transport.is_closing():
+        for first in range(0, len(data), HEADER_BYTES):
+            if not self.transport.is_closing():
+                self._feed(data[first : first + HEADER_BYTES])
+        if self._resting() and not self.transport.is_closing():
+            if self._clock is None:  # the first drop of another request
+                self._clock = self.loop.call_later(HEADER_SECONDS, self._too_slow)
+        else:
             self._stop_clock()
-        elif self._clock is None:  # the first drop of another request
-            self._clock = self.loop.call_later(HEADER_SECONDS, self._too_slow)
+
+    def _feed(self, piece: bytes) -> None:
+        alone = self._resting() and self._head is None
+        self._begun = 0
+        super().data_received(piece)
+        if self._head is None:
+            return
+        if not self._begun or (self._begun == 1 and alone):  # or else others' bytes are in the piece too
+            self._head += len(piece)
+        if self._head >= HEADER_BYTES:
+            self._refuse("431 Request Header Fields Too Large")
+
+    def _resting(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head, self._begun = 0, self._begun + 1
+
+    def on_headers_complete(self) -> None:
+        self._head = None
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
@@ -170,8 +201,11 @@ class _Connection(H11Protocol):
             self._clock = None
 
     def _too_slow(self) -> None:
+        self._refuse("408 Request Timeout")
+
+    def _refuse(self, status: str) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.write(f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
             self.transport.close()
 
 

@@ -20,7 +20,7 @@ from corolla.config import ServeLimits
 from corolla.errors import CorollaError
 from corolla.mesh import cores
 from corolla.naming import Named
-from corolla.photo import FormatError, PhotoError, PixelsError, look, prepared
+from corolla.photo import FormatError, PhotoError, PixelsError, prepared
 from corolla.serve.batching import Batcher
 from corolla.serve.engine import Engine, Found, find
 from corolla.serve.figures import Figures
@@ -110,11 +110,7 @@ class Service:
         return told
 
     def _prepared(self, photo: bytes, size: int) -> NDArray[np.uint8]:
-        seen = look(photo, "the photo")
-        if seen.width * seen.height > self.limits.max_megapixels * 1e6:
-            most = f"the limit is {self.limits.max_megapixels:g} megapixels"
-            raise PixelsError(f"the photo: {seen.width}x{seen.height} px, {most}: make it smaller")
-        return prepared(photo, size, "the photo")
+        return prepared(photo, size, "the photo", self.limits.max_megapixels * 1e6)
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """What stands in /metrics beside the counts."""
