@@ -28,6 +28,7 @@ VERBS = (
     "check",
     "train",
     "cross",
+    "repeat",
     "grow",
     "evaluate",
     "blend",
@@ -110,11 +111,12 @@ def test_words_that_make_no_sense(invoke, words):
 
 
 @pytest.mark.parametrize("words", [("--preset", "best"), ("--preset=best",)])
-@pytest.mark.parametrize("verb", ["train", "cross"])
+@pytest.mark.parametrize("verb", ["train", "cross", "repeat"])
 def test_a_preset_moves_the_defaults_and_options_move_it(verb, words, monkeypatch):
     seen = []
     monkeypatch.setattr(cli.Train, "run", lambda self: seen.append(self.settings) or 0)
     monkeypatch.setattr(cli.Cross, "run", lambda self: seen.append(self.settings) or 0)
+    monkeypatch.setattr(cli.Repeat, "run", lambda self: seen.append(self.settings) or 0)
     for more in ((), ("--epochs", "3", "--model", "efficientnet_lite0")):
         with pytest.raises(SystemExit) as end:
             cli.main([verb, "x", "--out", "y", *words, *more])

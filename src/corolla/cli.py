@@ -279,6 +279,42 @@ class Cross:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """Train several times with other seeds, and average the weights: one network, better than each of the runs, and how
+    far their scores lie apart. The same command resumes one that was stopped."""
+
+    data: Positional[Anywhere]
+    """Folder with train/ and val/, or with tfrecords-jpeg-SxS folders; also gs://, s3://, hf://, https://."""
+    out: Anywhere
+    """Folder for the runs, one a seed (seed-0, seed-1, ...), and for the mean of their weights (soup-3)."""
+    times: int = 3
+    """Runs, with the seeds from --seed on. --minutes are for all of them together."""
+    preset: Preset | None = None
+    """Recipe to start from, as of `corolla train`."""
+    settings: Flat[TrainSettings] = field(default_factory=TrainSettings)
+    json: bool = False
+    """Print the scores of the mean and of the seeds as JSON."""
+
+    def run(self) -> int:
+        from corolla.compiled import keep
+        from corolla.console import ConsoleReporter
+        from corolla.repeat import repeat
+
+        console = _console()
+        with ConsoleReporter(console) as reporter:
+            keep(reporter)
+            made = repeat(self.data, self.out, self.settings, self.times, reporter)
+        if self.json:
+            _emit(made.to_json())
+            return 0
+        told = "  ".join(f"{seed}: {one.macro_f1_present:.4f}" for seed, one in made.scores.items())
+        line = f"macro F1 by seed  {told}  mean {made.mean:.4f}, deviation {made.deviation:.4f}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        _print_soup(console, made.soup, made.folder)
+        return 0
+
+
+@dataclass(frozen=True)
 class Grow:
     """Train at several image sizes in turn, small ones first: each a run that starts from the weights of the one
     before. The same command resumes one that was stopped. The last run is the result."""
@@ -456,7 +492,7 @@ class Soup:
 
     def run(self) -> int:
         from corolla.compiled import keep
-        from corolla.console import ConsoleReporter, print_scores
+        from corolla.console import ConsoleReporter
         from corolla.soup import soup
 
         console = _console()
@@ -466,17 +502,23 @@ class Soup:
         if self.json:
             _emit(made.to_json())
             return 0
-        print_scores(console, made.scores, table=False)
-        kept = sum(one.kept for one in made.ingredients)
-        line = f"{kept} of {len(made.ingredients)} runs are in it; "
-        if made.gain is None or made.interval is None:
-            line += "the scores are those of its runs, on records that they have not seen"
-        else:
-            low, high = made.interval
-            line += f"macro F1 {made.gain:+.4f} ({low:+.4f}, {high:+.4f}) over the best run"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-        print(self.out)
+        _print_soup(console, made, self.out)
         return 0
+
+
+def _print_soup(console: Console, made: Any, out: AnyPath) -> None:
+    from corolla.console import print_scores
+
+    print_scores(console, made.scores, table=False)
+    kept = sum(one.kept for one in made.ingredients)
+    line = f"{kept} of {len(made.ingredients)} runs are in it; "
+    if made.gain is None or made.interval is None:
+        line += "the scores are those of its runs, on records that they have not seen"
+    else:
+        low, high = made.interval
+        line += f"macro F1 {made.gain:+.4f} ({low:+.4f}, {high:+.4f}) over the best run"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print(out)
 
 
 @dataclass(frozen=True)
@@ -943,6 +985,7 @@ Command = (
     | Augment
     | Train
     | Cross
+    | Repeat
     | Grow
     | Evaluate
     | Blend
@@ -1013,8 +1056,8 @@ def _started_from(preset: Preset | None) -> Any:
         default = ("settings", Flat[TrainSettings], field(default_factory=lambda: settings(preset, **said)))
         return make_dataclass(verb.__name__, [default], bases=(verb,), frozen=True, namespace={"__doc__": verb.__doc__})
 
-    train, cross = started(Train), started(Cross, folds=5)
-    return Union[tuple(train if verb is Train else cross if verb is Cross else verb for verb in get_args(Command))]  # noqa: UP007
+    own = {Train: started(Train), Repeat: started(Repeat), Cross: started(Cross, folds=5)}
+    return Union[tuple(own.get(verb, verb) for verb in get_args(Command))]  # noqa: UP007
 
 
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)

@@ -50,6 +50,9 @@ WEIGHTS = "weights"
 FOLD = "fold-"
 """A cross-validation holds a run folder for each fold: fold-0, fold-1, ..."""
 
+SEED = "seed-"
+"""A repeated run holds a run folder for each seed: seed-0, seed-1, ..."""
+
 SIZE = "size-"
 """A grown run holds a run folder for each image size: size-192, size-224, ..."""
 

@@ -70,16 +70,19 @@ def soup(
     out: AnyPath,
     on_bad_record: OnBadRecord = "fail",
     reporter: Reporter = SILENT,
+    unfinished: bool = False,
 ) -> Soup:
     """Average the weights of those of `runs` that together score best on DATA/val, and write them as the run `out`.
 
-    One path of a cross-validation: of all its folds, which wants no data. Raises WishError (fewer than two runs, one
+    One path of a cross-validation: of all its folds, which wants no data. unfinished: write over what a soup that was
+    killed has left at `out`. Raises WishError (fewer than two runs, one
     twice, runs of other models or of folds, no data, a path that is taken), RunError (unfinished runs, damaged weights,
     no room), DataError (broken data).
     """
     refuse_unwritable(out)
     target = RunFolder(out)
-    target.refuse_taken()
+    if not unfinished:
+        target.refuse_taken()
     if len(runs) == 1 and len(folds := runs_of(runs[0])) > 1:
         return _of_folds(RunFolder(runs[0]), folds, target)
     folders = _by_score(runs)
@@ -109,6 +112,15 @@ def soup(
     target.write_predictions("predictions", taste.ids, taste.labels, best.probabilities)
     target.write_scores(made.to_json())
     return made
+
+
+def read(path: AnyPath) -> Soup:
+    """What `soup` left at a path. Raises RunError where there is no finished soup."""
+    stored = RunFolder(path).scores()
+    told = stored["soup"]
+    gain, interval = told["gain_over_best"]["macro_f1_present"], told["gain_over_best"]["interval"]
+    tried = [Ingredient(**one) for one in told["ingredients"]]
+    return Soup(metrics.from_json(stored), tried, gain, None if interval is None else tuple(interval))
 
 
 def _of_folds(cross: RunFolder, folds: list[RunFolder], target: RunFolder) -> Soup:
