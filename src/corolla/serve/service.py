@@ -9,7 +9,6 @@ import base64
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,7 @@ class Service:
 
 def _told(named: Named, engine: Engine) -> dict[str, Any]:
     return {
-        "top": [asdict(guess) for guess in named.top],
+        "top": [{"label": one.label, "name": one.name, "probability": one.probability} for one in named.top],
         "unknown": named.unknown,
         "score": named.score,
         "limit": named.limit,
