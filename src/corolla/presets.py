@@ -10,7 +10,7 @@ from corolla.types import Preset
 
 _CHANGES: dict[Preset, dict[str, Any]] = {
     "quick": {"epochs": 0},
-    "balanced": {"epochs": 6},
+    "balanced": {"epochs": 6, "label_smoothing": 0.1},
     "best": {"epochs": 6, "model": "efficientnet_lite2", "image_size": 260},
 }
 """What each changes of the defaults."""
