@@ -3,7 +3,7 @@
 # make setup  only make and fill .venv
 # make bench  Corolla beside its peers on DATA, or on a rendered sample (ROWS= for some of the rows)
 # make plans  write the plans of TPUs that tests compare with anew (MODELS=, CHIPS= for some of them)
-# make test-extras   the tests that need TensorFlow, KerasHub, Beam, stores' clients and emulators, in a .venv-extras of their own
+# make test-extras   the tests that need TensorFlow, KerasHub, Beam, stores' clients and emulators, in environments of their own
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -41,13 +41,17 @@ test: check
 	$(BIN)/python -m pytest -n 2
 
 # the tests that `make test` skips for want of an extra: TensorFlow (several hundred MB), KerasHub, Apache Beam, more
-# weights, the clients of gs://, s3://, hf:// and https:// and what stands in for their servers on loopback, kagglehub
+# weights, the clients of gs://, s3://, hf:// and https:// and what stands in for their servers on loopback, kagglehub.
+# KerasHub brings TensorFlow; beside Beam and the stores' clients pip would look for versions of both for an hour
 test-extras:
 	$(PYTHON) -m venv $(VENV)-extras
 	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --editable ".[dev,hub,lite1,lite2,remote,beam,tensorflow]" "moto[server]>=5" "gcp-storage-emulator>=2024.8"
+	  --editable ".[dev,hub,lite1,lite2,remote]" "moto[server]>=5" "gcp-storage-emulator>=2024.8"
 	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py tests/test_remote.py \
 	  tests/test_hosts.py tests/build/test_build.py
+	$(PYTHON) -m venv $(VENV)-beam
+	$(VENV)-beam/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,beam]"
+	$(VENV)-beam/bin/python -m pytest -n 2 tests/build/test_build.py
 
 # Corolla beside its peers, which get environments of their own (PyTorch's takes 6 GB); an hour on two quiet cores
 bench: $(VENV)/dev.stamp
@@ -72,4 +76,4 @@ run: $(VENV)/run.stamp
 	$(BIN)/corolla predict "$(RUN)" --data "$(FROM)" --out "$(RUN)/submission.csv"
 
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-plan $(VENV)-peers build dist
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-beam $(VENV)-plan $(VENV)-peers build dist

@@ -17,6 +17,7 @@ from corolla.models import freeze, registry
 from corolla.network import named_weights
 from corolla.predict import predict
 from corolla.run import RunFolder, default_path
+from corolla.saliency import explainer
 from corolla.train import train
 from flow import SETTINGS
 
@@ -186,3 +187,20 @@ def test_a_run_needs_its_preset_no_more(flowers, presets, tmp_path, loop):
     made = export(run.path)
     assert keras.saving.load_model(made.path, compile=False).output_shape == (None, 104)
     assert export(run.path, format="weights").difference == 0
+
+
+@needs_hub
+@pytest.mark.parametrize("name", POOLED)
+def test_where_it_looks(presets, name):
+    """Exactly, where the features are means of a map; else by grey squares, also of models made of tokens."""
+    model = registry.classifier(f"hub:{presets[name]}", 5, 32)
+    kernel = model.get_layer(freeze.HEAD).kernel
+    kernel.assign(np.random.default_rng(1).normal(size=kernel.shape))
+    explain, images = explainer(model), pixels()
+    maps = explain(images, [1, 4])
+    assert explain.exact == (name == "resnet")
+    assert maps.shape == (2, 32, 32) and np.isfinite(maps).all() and maps.std(axis=(1, 2)).min() > 0
+    if explain.exact:
+        logits = np.asarray(model(images))
+        wanted = logits[[0, 1], [1, 4]] - logits.mean(axis=1)
+        np.testing.assert_allclose(maps.mean(axis=(1, 2)), wanted, rtol=1e-3, atol=1e-4)
