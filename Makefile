@@ -42,11 +42,12 @@ test: check
 
 # the tests that `make test` skips for want of an extra: TensorFlow (several hundred MB), KerasHub, Apache Beam, more
 # weights, the clients of gs://, s3://, hf:// and https:// and what stands in for their servers on loopback, kagglehub.
-# KerasHub brings TensorFlow; beside Beam and the stores' clients pip would look for versions of both for an hour
+# KerasHub brings TensorFlow. In steps, and Beam by itself: of everything at once pip looks for versions without end
 test-extras:
 	$(PYTHON) -m venv $(VENV)-extras
-	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --editable ".[dev,hub,lite1,lite2,remote]" "moto[server]>=5" "gcp-storage-emulator>=2024.8"
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[hub,lite1,lite2,remote]"
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check "moto[server]>=5" "gcp-storage-emulator>=2024.8"
 	$(VENV)-extras/bin/python -m pytest -n 2 tests/models tests/test_backends.py tests/storage tests/test_fetch.py tests/test_remote.py \
 	  tests/test_hosts.py tests/build/test_build.py
 	$(PYTHON) -m venv $(VENV)-beam
