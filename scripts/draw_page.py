@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import browser  # noqa: E402
 
 OUT = ROOT / "docs" / "pictures" / "serve.png"
-PHOTOS = ((49, 5), (53, 3))
+PHOTOS = ((49, 5), (13, 2))
 """Labels and seeds."""
 
 

@@ -47,14 +47,19 @@ def test_two_runs_are_blended_and_judged_beside_equal_weights(finished, probed, 
     assert ensemble.read(tmp_path / "blend.json") == made.ensemble
     stored = json.loads((tmp_path / "blend.json").read_text())
     assert stored["records"] == made.records == 26
-    assert [way["name"] for way in stored["ways"]] == [str(finished), str(probed), EQUAL, FITTED, DECIDED]
+    names = [str(finished), str(probed), EQUAL, CALIBRATED, FITTED]
+    assert [way["name"] for way in stored["ways"]] == [*names, DECIDED["equal"]]
     equal = made.ways[2]
     assert (equal.gain, equal.interval) == (0.0, (0.0, 0.0))
     for run, way in zip((finished, probed), made.ways, strict=False):
         scores = RunFolder(run).scores()
         assert (way.macro_f1, way.accuracy) == pytest.approx((scores["macro_f1_present"], scores["accuracy"]))
         assert way.gain == pytest.approx(way.macro_f1 - equal.macro_f1)
-    assert sum(member.weight for member in made.ensemble.members) == pytest.approx(1)
+    assert [member.weight for member in made.ensemble.members] == [0.5, 0.5]
+    fitted = blend([finished, probed], weighing="fitted")
+    assert fitted.ways[:5] == made.ways[:5] and fitted.ways[5].name == DECIDED["fitted"]
+    assert sum(member.weight for member in fitted.ensemble.members) == pytest.approx(1)
+    assert fitted.ensemble.members != made.ensemble.members
 
 
 def test_one_run_alone_is_calibrated(finished):

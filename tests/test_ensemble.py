@@ -52,31 +52,46 @@ def test_weights_by_hand():
 
 def test_good_runs_count_more_however_sure_they_are_of_themselves():
     _, labels, stack = made_up()
-    made = ensemble.fit(names(3), labels, stack)
+    made = ensemble.fit(names(3), labels, stack, "fitted")
     weights, heats = ([getattr(m, name) for m in made.members] for name in ("weight", "temperature"))
     assert weights[2] < 0.15 < min(weights[:2]) and sum(weights) == pytest.approx(1)
     assert heats[1] / heats[0] == pytest.approx(3, rel=0.25)
     np.testing.assert_allclose(made.probabilities(stack).sum(axis=1), 1)
 
 
-def test_cross_fitted_figures_are_those_of_fresh_records():
-    ids, labels, stack = made_up(1500)
-    fitted = ensemble.cross_fitted(ids, labels, stack)
-    _, others, fresh = made_up(1500, seed=9)
+def test_sure_runs_and_unsure_ones_count_the_same():
+    _, labels, stack = made_up()
     made = ensemble.fit(names(3), labels, stack)
+    assert [one.weight for one in made.members] == pytest.approx([1 / 3] * 3)
+    fitted = ensemble.fit(names(3), labels, stack, "fitted")
+    assert [one.temperature for one in made.members] == [one.temperature for one in fitted.members]
+    unsure = stack[1] ** 0.2
+    blurred = stack.copy()
+    blurred[1] = unsure / unsure.sum(axis=1, keepdims=True)
+    again = ensemble.fit(names(3), labels, blurred)
+    np.testing.assert_allclose(again.mean(blurred), made.mean(stack), atol=0.01)
+
+
+@pytest.mark.parametrize("weighing", ["equal", "fitted"])
+def test_cross_fitted_figures_are_those_of_fresh_records(weighing):
+    ids, labels, stack = made_up(1500)
+    fitted = ensemble.cross_fitted(ids, labels, stack, weighing)
+    _, others, fresh = made_up(1500, seed=9)
+    made = ensemble.fit(names(3), labels, stack, weighing)
     told = metrics.cross_entropy(labels, np.log(fitted.probabilities))
     assert told == pytest.approx(metrics.cross_entropy(others, np.log(made.probabilities(fresh))), abs=0.05)
     assert told < metrics.cross_entropy(labels, np.log(stack.mean(axis=0))) - 0.02
     assert (fitted.labels == labels).mean() == pytest.approx((made.labels(fresh) == others).mean(), abs=0.04)
 
 
-def test_a_fold_never_hears_of_its_own_labels(monkeypatch):
+@pytest.mark.parametrize("weighing", ["equal", "fitted"])
+def test_a_fold_never_hears_of_its_own_labels(monkeypatch, weighing):
     ids, labels, stack = made_up(200)
     fold = np.arange(200) % 5
     monkeypatch.setattr(ensemble, "places", lambda *_: fold)  # folds hang on labels; here they must stay
-    before = ensemble.cross_fitted(ids, labels, stack)
+    before = ensemble.cross_fitted(ids, labels, stack, weighing)
     lies = np.where(fold == 3, (labels + 1) % 8, labels)
-    after = ensemble.cross_fitted(ids, lies, stack)
+    after = ensemble.cross_fitted(ids, lies, stack, weighing)
     np.testing.assert_array_equal(after.labels[fold == 3], before.labels[fold == 3])
     np.testing.assert_array_equal(after.probabilities[fold == 3], before.probabilities[fold == 3])
     assert np.abs(after.probabilities - before.probabilities).max() > 0.01

@@ -1,14 +1,14 @@
 """Blending: how much each of several runs should count, found on records that none of them has learned from.
 
 Takes: finished run folders and cross-validations. Gives: a JSON file for `corolla predict --blend`, and `Blended`: each
-run alone, all with equal weights, and the fitted ensemble, judged by cross-fitting.
+run alone, their plain mean, their mean calibrated, with equal and with fitted weights, judged by cross-fitting.
 
 Only what is kept in the folders is read (`predictions.npz`): no photo, no device, a second of work.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,10 @@ from corolla.folds import ALL
 from corolla.reporter import SILENT, Reporter
 from corolla.run import Predictions, RunFolder, runs_of
 from corolla.storage import AnyPath, refuse_unwritable
+from corolla.types import Weighing
 
-EQUAL, FITTED, DECIDED = "equal weights", "fitted weights", "fitted, by expected F1"
-CALIBRATED, DECIDED_ALONE = "calibrated", "by expected F1"
+EQUAL, CALIBRATED, FITTED = "equal weights", "calibrated", "fitted weights"
+DECIDED = {"equal": "calibrated, by expected F1", "fitted": "fitted, by expected F1"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,13 @@ class Blended:
         return {**self.ensemble.to_json(), "records": self.records, "ways": [asdict(way) for way in self.ways]}
 
 
-def blend(runs: Sequence[AnyPath], out: AnyPath | None = None, reporter: Reporter = SILENT) -> Blended:
+def blend(
+    runs: Sequence[AnyPath], out: AnyPath | None = None, weighing: Weighing = "equal", reporter: Reporter = SILENT
+) -> Blended:
     """Fit an ensemble to what `runs` have said of records that they have not learned from, and judge it.
 
-    Records that some of the runs have not judged are left out, with a note. out: file to write, or None.
+    Records that some of the runs have not judged are left out, with a note. out: file to write, or None; weighing: of
+    the calibrated runs in it (both are judged).
     Raises WishError (no run, or one twice; one that has learned what it judged; no record in common; other label
     names), RunError (unfinished or damaged runs, no room), DataError (labels that differ; too few records).
     """
@@ -69,8 +73,8 @@ def blend(runs: Sequence[AnyPath], out: AnyPath | None = None, reporter: Reporte
     told = [RunFolder(run).predictions("predictions") for run in runs]
     ids, labels, stack = _in_common(runs, told, reporter)
     names = [(str(run), each.digest()) for run, each in zip(runs, told, strict=True)]
-    ways = _ways(runs, ids, labels, stack)
-    made = Blended(ensemble.fit(names, labels, stack), len(ids), ways)
+    ways = _ways(runs, ids, labels, stack, weighing)
+    made = Blended(ensemble.fit(names, labels, stack, weighing), len(ids), ways)
     if out is not None:
         write_json(out, made.to_json())
     return made
@@ -115,9 +119,10 @@ def _in_common(
     return ids, labels[0], np.stack([one.probabilities[row] for one, row in zip(told, rows, strict=True)])
 
 
-def _ways(runs: Sequence[AnyPath], ids: list[str], labels: NDArray, stack: NDArray) -> list[Way]:
-    """Each run alone, equal weights, and the fitted ones."""
-    equal, fitted = stack.mean(axis=0), ensemble.cross_fitted(ids, labels, stack)
+def _ways(runs: Sequence[AnyPath], ids: list[str], labels: NDArray, stack: NDArray, weighing: Weighing) -> list[Way]:
+    """Each run alone, their mean, the same calibrated, with fitted weights, and labels that suit the one chosen."""
+    equal = stack.mean(axis=0)
+    level, fitted = (ensemble.cross_fitted(ids, labels, stack, each) for each in get_args(Weighing))
 
     def way(name: str, probabilities: NDArray, found: NDArray) -> Way:
         confusion = metrics.confusion_matrix(labels, found, probabilities.shape[1])
@@ -131,11 +136,15 @@ def _ways(runs: Sequence[AnyPath], ids: list[str], labels: NDArray, stack: NDArr
             *gain,
         )
 
-    first, second, third = (EQUAL, FITTED, DECIDED) if len(runs) > 1 else (str(runs[0]), CALIBRATED, DECIDED_ALONE)
-    alone = [way(str(run), own, own.argmax(axis=1)) for run, own in zip(runs, stack, strict=True)]
+    def likeliest(name: str, probabilities: NDArray) -> Way:
+        return way(name, probabilities, probabilities.argmax(axis=1))
+
+    chosen = level if weighing == "equal" else fitted
+    several = len(runs) > 1
     return [
-        *(alone if len(runs) > 1 else []),
-        way(first, equal, equal.argmax(axis=1)),
-        way(second, fitted.probabilities, fitted.probabilities.argmax(axis=1)),
-        way(third, fitted.probabilities, fitted.labels),
+        *(likeliest(str(run), own) for run, own in zip(runs, stack, strict=True)),
+        *([likeliest(EQUAL, equal)] if several else []),
+        likeliest(CALIBRATED, level.probabilities),
+        *([likeliest(FITTED, fitted.probabilities)] if several else []),
+        way(DECIDED[weighing], chosen.probabilities, chosen.labels),
     ]

@@ -34,7 +34,7 @@ from corolla.config import (
 )
 from corolla.errors import CorollaError, WishError
 from corolla.storage import AnyPath, any_path
-from corolla.types import Preset, Tta
+from corolla.types import Preset, Tta, Weighing
 
 if TYPE_CHECKING:
     from corolla.identify import Answer
@@ -456,6 +456,8 @@ class Blend:
     """Run folders, or folders of `corolla cross`, that have judged the same records; one alone is calibrated."""
     out: Anywhere = Path("blend.json")
     """File to write, for `corolla predict --blend`."""
+    weights: Weighing = "equal"
+    """How the calibrated runs count in it: all the same, or fitted, which wants many records. Both are judged."""
     json: bool = False
     """Print what was found as JSON."""
 
@@ -464,7 +466,7 @@ class Blend:
         from corolla.console import ConsoleReporter, print_blend
 
         with ConsoleReporter(_console()) as reporter:
-            made = blend(self.runs, self.out, reporter)
+            made = blend(self.runs, self.out, self.weights, reporter)
         if self.json:
             _emit(made.to_json())
         else:

@@ -3,9 +3,10 @@
 Takes: what runs say of the same labelled records, float[runs, n, classes]. Gives: `Ensemble`, fitted to them, which
 makes one set of probabilities and labels of what the runs say of other photos; it is kept as JSON.
 
-Each run is brought to its own temperature first, or a run that is merely too sure of itself would count too much. The
-weights then are those of the least cross-entropy on the simplex, a convex problem (stacking: Wolpert, 1992; Breiman,
-1996; van der Laan et al., 2007). A mean of calibrated probabilities is too unsure, so a temperature comes after it too.
+Each run is brought to its own temperature first, or a run that is merely too sure of itself would count too much. Then
+all count the same, or as the least cross-entropy on the simplex has it, a convex problem (stacking: Wolpert, 1992;
+Breiman, 1996; van der Laan et al., 2007). A mean of calibrated probabilities is too unsure, so a temperature comes
+after it too.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +23,7 @@ from corolla.decide import Rule
 from corolla.errors import RunError, WishError
 from corolla.folds import places
 from corolla.storage import AnyPath
+from corolla.types import Weighing
 
 NEGLIGIBLE = 1e-3
 """Weights below become 0: such a run moves no label, and costs as much time as any other."""
@@ -99,14 +101,16 @@ def read(path: AnyPath) -> Ensemble:
 # ------------------------------------------------------------------------------------------------------- fitting
 
 
-def fit(names: list[tuple[str, str]], labels: NDArray, stack: NDArray) -> Ensemble:
-    """Fit temperatures, weights and rule to labelled records that no run has learned from.
+def fit(names: list[tuple[str, str]], labels: NDArray, stack: NDArray, weighing: Weighing = "equal") -> Ensemble:
+    """Fit temperatures, rule and (where wished) weights to labelled records that no run has learned from.
 
     names: path and digest of each run; labels: int[n]; stack: float[runs, n, classes].
     """
     hot = [temperature(labels, probabilities) for probabilities in stack]
-    own = np.stack([scaled(p, t)[np.arange(len(labels)), labels] for p, t in zip(stack, hot, strict=True)], axis=1)
-    weights = simplex_weights(own)
+    weights = np.full(len(stack), 1 / len(stack))
+    if weighing == "fitted":
+        own = [scaled(p, t)[np.arange(len(labels)), labels] for p, t in zip(stack, hot, strict=True)]
+        weights = simplex_weights(np.stack(own, axis=1))
     members = [Member(*name, t, float(w)) for name, t, w in zip(names, hot, weights, strict=True)]
     mean = Ensemble(tuple(members), Rule(1.0, False)).mean(stack)
     return Ensemble(tuple(members), decide.fit_rule(labels, mean))
@@ -142,7 +146,9 @@ class Fitted:
     labels: NDArray[np.int64]
 
 
-def cross_fitted(ids: list[str], labels: NDArray, stack: NDArray, folds: int = decide.FOLDS) -> Fitted:
+def cross_fitted(
+    ids: list[str], labels: NDArray, stack: NDArray, weighing: Weighing = "equal", folds: int = decide.FOLDS
+) -> Fitted:
     """Judge such fits: for each fold, one that is fitted to the others says what it thinks of all, and of this fold's
     records that is kept.
 
@@ -152,6 +158,6 @@ def cross_fitted(ids: list[str], labels: NDArray, stack: NDArray, folds: int = d
     fold, probabilities, found = places(ids, labels, folds), np.empty(stack.shape[1:]), np.empty(len(ids), np.int64)
     for each in range(folds):
         held = fold == each
-        fitted = fit([("", "")] * len(stack), labels[~held], stack[:, ~held])
+        fitted = fit([("", "")] * len(stack), labels[~held], stack[:, ~held], weighing)
         probabilities[held], found[held] = fitted.probabilities(stack)[held], fitted.labels(stack)[held]
     return Fitted(probabilities, found)

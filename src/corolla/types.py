@@ -27,6 +27,9 @@ Preset = Literal["quick", "balanced", "best"]
 ClassWeights = Literal["none", "balanced", "effective"]
 """What the loss of a class's records is multiplied by; see `imbalance.class_weights`."""
 
+Weighing = Literal["equal", "fitted"]
+"""How runs that are brought to their temperatures are weighed in a mean."""
+
 Tta = Literal["none", "flip", "scales", "crops"]
 """Views of a photo that are averaged: itself; its mirror image too; both of its middle too; ten crops."""
 
