@@ -14,6 +14,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking")
 """Without a sandbox, because containers forbid the one that Chromium would make; pages of tests are our own."""
 
+PATIENCE_MS = 120_000
+"""What a page may take for anything: on busy machines seconds become minutes, and that is no fault of the page."""
+
 
 def found() -> str | None:
     """The browser's path."""

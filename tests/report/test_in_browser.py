@@ -2,7 +2,7 @@
 
 import pytest
 
-from browser import browser, missing, refuse_network, serious
+from browser import PATIENCE_MS, browser, missing, refuse_network, serious
 from corolla.report import report
 
 if (reason := missing()) is not None:
@@ -32,6 +32,7 @@ def opened(chromium, path):
 
     def how(**options):
         page = chromium.new_page(**options)
+        page.set_default_timeout(PATIENCE_MS)
         said = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -38,6 +38,7 @@ def opened_with_any_model(window):
 
     def at(client, **context):
         held = window.new_context(reduced_motion="reduce", **context)
+        held.set_default_timeout(chromium.PATIENCE_MS)
         closing.append(held)
         page, base = held.new_page(), str(client.base_url)
         page.wrong, page.asked = [], []
@@ -61,7 +62,7 @@ def file(name, content, kind="image/jpeg"):
 def answered(page, count=1):
     """The headings of the cards, when all are there."""
     page.wait_for_selector(f".card:nth-child({count})")
-    page.wait_for_selector(".busy", state="detached", timeout=60_000)
+    page.wait_for_selector(".busy", state="detached")
     return page.locator(".card h2").all_text_contents()
 
 
