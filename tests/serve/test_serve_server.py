@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import httpx
 import pytest
@@ -148,6 +149,26 @@ def test_what_is_no_http(fake, request_bytes):
         told = answer_on(broken)
         assert told == b"" or 400 <= int(told.split()[1]) < 500
         assert client.get("/health").status_code == 200
+
+
+def test_no_head_brings_the_server_down(fake):
+    """Requests with bytes changed, lost, doubled: an answer that is no fault of the server, or the end."""
+    body = photo()
+    whole = POST + f"Content-Length: {len(body)}\r\nContent-Type: image/jpeg\r\nX: y\r\n\r\n".encode()
+    random = Random(0)
+    with running() as client:
+        for _ in range(250):
+            head = bytearray(whole)
+            for _ in range(random.randint(1, 4)):
+                at = random.randrange(len(head))
+                head[at : at + random.randint(0, 3)] = random.randbytes(random.randint(0, 3))
+            with raw(client) as broken:
+                broken.sendall(bytes(head) + body)
+                broken.shutdown(socket.SHUT_WR)
+                told = answer_on(broken)
+            assert not told or (told.startswith(b"HTTP/1.1 ") and int(told.split()[1]) < 500), bytes(head)
+        assert client.post("/v1/identify", content=body).status_code == 200
+        assert client.service().places.taken == 0 and client.service().room.taken == 0
 
 
 def test_clients_that_go_leave_nothing_behind(fake):
