@@ -264,6 +264,7 @@ def many() -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.xdist_group("devices")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -281,6 +282,7 @@ def test_any_number_of_devices_gives_the_same_weights(many, kind):
         assert np.linalg.norm(other - one) < 1e-5 * np.linalg.norm(one)
 
 
+@pytest.mark.xdist_group("devices")
 @pytest.mark.parametrize(("what", "tolerance"), [("sums", 1e-4), ("outputs", 1e-4), ("head", 0.02)])
 def test_any_number_of_devices_gives_the_same_figures(many, what, tolerance):
     """L-BFGS stops near the solution, not on it."""
@@ -289,6 +291,7 @@ def test_any_number_of_devices_gives_the_same_figures(many, what, tolerance):
         np.testing.assert_allclose(other, one, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.xdist_group("devices")
 def test_no_image_crosses_devices(many):
     """What crosses is gradients and sums; an image, uint8 or float, must stay where it lies."""
     assert {name for name, _, _ in many["collectives"]} == {"all-reduce"}

@@ -18,6 +18,8 @@ from corolla.train import train
 from corolla.trust import labelled, out_of_fold, trust
 from flow import PROBE, write_flowers
 
+pytestmark = pytest.mark.xdist_group("trust")
+
 
 @pytest.fixture(scope="module")
 def trained(flowers, tmp_path_factory):
