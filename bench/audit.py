@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from corolla.audit.sources import gather
-from corolla.audit.twins import compare, find_twins
-from corolla.audit.views import SIDE
 from corolla.images import decode
+from corolla.likeness import SIDE, compare, find_twins
 from corolla.records.example import encode_example
 from corolla.records.framing import write_records
 from corolla.records.shards import Found, find_split, read_split
@@ -89,7 +88,7 @@ def planted(data: Path, count: int, seed: int) -> None:
     photos = [Image.fromarray(decode(each.image)) for each in chosen if isinstance(each.image, bytes)]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        before = {(t.first, t.second) for t in find_twins(gather([write(folder, "before", chosen)]))}
+        before = {(t.first, t.second) for t in find_twins(gather([write(folder, "before", chosen)]).photos())}
         print(f"{count} photos, {len(before)} pairs of them twins before anything is planted")
         sources = [write(folder, "photos", chosen)]
         for name, (quality, change) in KINDS.items():
@@ -97,7 +96,7 @@ def planted(data: Path, count: int, seed: int) -> None:
             examples = [Example(each.id, each.label, copy) for each, copy in zip(chosen, copies, strict=True)]
             sources.append(write(folder, name, examples))
         begin, cpu = time.perf_counter(), time.process_time()
-        twins = find_twins(gather(sources))
+        twins = find_twins(gather(sources).photos())
         report(twins, count, before, time.perf_counter() - begin, time.process_time() - cpu)
 
 

@@ -151,6 +151,19 @@ def pack(folder: Path) -> Path:
     return folder
 
 
+def competition(folder: Path, sizes: tuple[int, ...] = (32, 48)) -> Path:
+    """Splits with two records each, in folders by size or without; test has no labels."""
+    for side in sizes or (48,):
+        inner = folder / f"tfrecords-jpeg-{side}x{side}" if sizes else folder
+        for place, split in enumerate(("train", "val", "test")):
+            records = [(f"{place}0000000{i}", photo(700 + 10 * place + i, width=side, height=side)) for i in range(2)]
+            examples = [
+                Example(name, None if split == "test" else 7 * i, image) for i, (name, image) in enumerate(records)
+            ]
+            write_records(inner / split / f"00-{side}x{side}-2.tfrec", map(encode_example, examples))
+    return folder
+
+
 def listed(folder: Path) -> Path:
     """A CSV of paths and labels, numbers and names mixed."""
     for number in range(3):

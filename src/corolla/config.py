@@ -340,12 +340,13 @@ class BuildWish:
     resample: Literal["lanczos", "area"] = "lanczos"
     """How it is scaled."""
     quality: int = 95
-    """Quality of the JPEGs, 1 to 100."""
+    """Quality of the JPEGs, 1 to 100. A JPEG that is a square of a wanted size already stays as it is."""
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)
     """Shares of train, val and test."""
-    near: int = 6
-    """Photos whose fingerprints of 64 bits differ in so many or fewer stay in one split, and so do mirror images; -1:
-    only files of the same bytes do."""
+    published_splits: bool = False
+    """Photos of which their source says the split stay there; only the others are dealt out by --split."""
+    together: Literal["twins", "copies"] = "twins"
+    """What stays in one split: photos that `corolla audit` would call twins, or only files of the same bytes."""
     seed: int = 0
     """Same seed and photos, same bytes."""
     max_bad: str = "1%"

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from planted import COPIES, cropped, encoded, scene
 
-from corolla.audit import audit, audit_page, twins, write_clean
+from corolla.audit import audit, audit_page, write_clean
 from corolla.audit.clean import REASONS, to_leave_out
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import gather
-from corolla.audit.twins import find_twins
 from corolla.check import check
 from corolla.errors import DataError, RunError, WishError
+from corolla.likeness import find_twins, twins
 from corolla.records.framing import write_records
 from corolla.records.shards import Found, find_split, read_split
 from corolla.run import Predictions
 from corolla.types import Example
+from planted import COPIES, cropped, encoded, scene
 from tiny import write_shard, write_tiny
 
 SIDE = 96
@@ -62,7 +62,7 @@ def test_every_kind_of_copy_is_found_and_nothing_else(tmp_path):
     write_shard(tmp_path / "one" / "train", 0, [photo(i, f"{i}", 0) for i in range(photos)], SIDE)
     copies = [photo(i, f"{how} {i}", 0, how) for how in COPIES for i in range(photos)]
     write_shard(tmp_path / "other" / "train", 0, copies, SIDE)
-    twins = find_twins(gather([tmp_path / "one", tmp_path / "other"]))
+    twins = find_twins(gather([tmp_path / "one", tmp_path / "other"]).photos())
     pairs = {(twin.first, twin.second) for twin in twins}
     assert all((i, photos * (1 + how) + i) in pairs for how in range(len(COPIES)) for i in range(photos))
     assert all((one - other) % photos == 0 for one, other in pairs)
@@ -86,7 +86,7 @@ def test_leaks_count_records(report):
 
 def test_exact_copies_need_no_look(tmp_path):
     write_shard(tmp_path / "train", 0, [photo(1, "a", 0), photo(1, "b", 0), photo(1, "c", 0)], SIDE)
-    twins = find_twins(gather([tmp_path]))
+    twins = find_twins(gather([tmp_path]).photos())
     assert [(twin.first, twin.second, twin.exact) for twin in twins] == [(0, 1, True), (0, 2, True)]
 
 
@@ -239,8 +239,10 @@ def test_a_thorough_look_finds_what_the_quick_one_does_and_more(tmp_path, monkey
     crops = [Example(f"crop of {i}", i, encoded(cropped(scene(i), 18, 18, 0.81))) for i in range(3)]
     write_shard(tmp_path / "train", 0, [*train, *crops, photo(3, "copy of 3", 3, "mirrored")], SIDE)
 
-    def features(gathered, wanted, _=None):
-        return {i: np.eye(4, dtype=np.float32)[int(gathered.records[i].id[-1])] for i in wanted}
+    ids = [record.id for record in gather([tmp_path]).records]
+
+    def features(photos, wanted, _=None):
+        return {i: np.eye(4, dtype=np.float32)[int(ids[i][-1])] for i in wanted}
 
     monkeypatch.setattr(twins, "features", features)
     quick, thorough = ({(t.first, t.second) for t in audit([tmp_path], thorough=how).twins} for how in (False, True))

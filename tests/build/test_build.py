@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,9 @@ import numpy as np
 import pytest
 
 import layouts
+import planted
 from corolla import cli
+from corolla.audit import audit
 from corolla.build import build, work, write
 from corolla.build.local import threads
 from corolla.check import check
@@ -25,7 +28,8 @@ from corolla.classes import NAMES
 from corolla.config import BuildWish
 from corolla.errors import DataError, RunError, WishError
 from corolla.images import decode
-from corolla.records.framing import DRAFTS
+from corolla.records.example import encode_example
+from corolla.records.framing import DRAFTS, write_records
 from corolla.records.shards import find_split, read_split
 from corolla.types import SPLITS
 from flow import Recorder
@@ -180,6 +184,81 @@ def test_look_alikes_stay_together(tmp_path):
         assert len(own) == 5 and len({row["split"] for row in own}) == 1 == len({row["group"] for row in own})
     assert made.groups == 10 and len({row["split"] for row in rows}) == 3
     assert made.conflicts == 0
+
+
+def test_only_copies_may_stay_together(tmp_path):
+    scene = layouts.scene(1, 120, 120)
+    for name, quality in (("a", 90), ("b", 50)):
+        scene.save(layouts.put(tmp_path / "mine" / "rose" / f"{name}.jpg", b""), "JPEG", quality=quality)
+    shutil.copy(tmp_path / "mine" / "rose" / "a.jpg", tmp_path / "mine" / "rose" / "c.jpg")
+    for together, most in (("twins", 3), ("copies", 2)):
+        build([tmp_path / "mine"], tmp_path / together, replace(WISH, together=together))
+        rows = lines(tmp_path / together / "manifest.csv")
+        assert max(Counter(row["group"] for row in rows).values()) == most
+
+
+def test_published_splits_hold(tmp_path):
+    """Free photos are dealt out, look-alikes of published ones follow them, torn groups are told."""
+    mine = layouts.own(tmp_path / "mine", 60)
+    names = [path.relative_to(mine).as_posix() for path in sorted(mine.rglob("*.jpg"))]
+    shutil.copy(mine / names[1], mine / "follows.jpg")
+    shutil.copy(mine / names[2], mine / "torn.jpg")
+    said = {names[0]: "test", names[1]: "val", names[2]: "test", "torn.jpg": "train"}
+    columns = ("path", "label", "split")
+    rows = [(name, 73, said.get(name, "")) for name in [*names, "follows.jpg", "torn.jpg"]]
+    layouts.put_csv(mine / "list.csv", columns, *rows)
+    told = Recorder()
+    made = build([mine / "list.csv"], tmp_path / "out", replace(WISH, published_splits=True, split=(1, 0, 0)), told)
+    found = {row["original_name"]: row["split"] for row in lines(tmp_path / "out" / "manifest.csv")}
+    assert {name: found[name] for name in said} == said and found["follows.jpg"] == "val" and made.torn == 1
+    assert made.photos == {"train": 58, "val": 2, "test": 2}
+    assert any(
+        "1 groups of photos that look alike stand in several splits, as published" in one for one in told.warnings
+    )
+    assert build([mine / "list.csv"], tmp_path / "dealt", replace(WISH, split=(1, 0, 0))).torn == 0
+
+
+def test_what_was_built_can_be_a_source_and_comes_through_unchanged(built, mine, tmp_path):
+    """With its ids, its splits and its bytes; what has no label is told. Other photos join it."""
+    told = Recorder()
+    more = layouts.own(tmp_path / "more", 9, ("rose",))
+    for number, path in enumerate(sorted(more.rglob("*.jpg"))):
+        path.write_bytes(layouts.photo(900 + number))
+    wish = replace(WISH, sizes=(32,), published_splits=True, split=(1, 0, 0))
+    made = build([built, more], tmp_path / "out", wish, told)
+    for split in ("train", "val"):
+        old, new = ({one.id: one for one in examples(out, split)} for out in (built, tmp_path / "out"))
+        assert old.items() <= new.items() and len(new) == len(old) + (9 if split == "train" else 0)
+    assert made.unmapped == len(examples(built, "test")) and made.photos["test"] == 0
+    assert lines(tmp_path / "out" / "unmapped.csv")[0]["reason"] == "without a label"
+
+
+def test_the_audit_finds_no_twins_in_two_splits(tmp_path):
+    """Copies changed in every way that it looks for; half of the photos have one."""
+    for number in range(24):
+        scene = planted.scene(number, 128)
+        layouts.put(tmp_path / "mine" / str(number % 3) / f"{number}.jpg", planted.encoded(scene))
+        for how in [*planted.COPIES][number % 8 : number % 8 + 2] if number % 2 else ():
+            path = tmp_path / "mine" / str(number % 3) / f"{number} {how}.jpg"
+            layouts.put(path, planted.COPIES[how](scene))
+    build([tmp_path / "mine"], tmp_path / "out", BuildWish(sizes=(96, 64), split=(0.4, 0.3, 0.3)))
+    for size in (64, 96):
+        found = audit([tmp_path / "out"], image_size=size)
+        assert len(found.twins) >= 20 and not found.across()
+
+
+@pytest.mark.real_data
+def test_the_audit_finds_no_twins_in_two_splits_of_real_photos(real_data, tmp_path):
+    """Those that are hard to tell apart: pairs about the limits of likeness."""
+    listed = Path(__file__).parents[1] / "likeness" / "judged.csv"
+    wanted = {row[name] for row in lines(listed) for name in ("first", "second")}
+    records = [item.example for split in SPLITS for item in read_split(find_split(real_data, split))]
+    chosen = [replace(example, label=example.label or 0) for example in records if example.id in wanted]
+    write_records(tmp_path / "mine" / "train" / "00-224x224.tfrec", map(encode_example, chosen))
+    build([tmp_path / "mine"], tmp_path / "out", BuildWish(sizes=(224, 192), split=(0.4, 0.3, 0.3)))
+    for size in (192, 224):
+        found = audit([tmp_path / "out"], image_size=size)
+        assert len(found.gathered) == len(wanted) and len(found.twins) >= 36 and not found.across()
 
 
 def test_labels_that_contradict_are_told(tmp_path):
@@ -374,7 +453,7 @@ def test_names_of_any_bytes_come_through(tmp_path):
         ({"quality": 0}, "quality must be 1 to 100"),
         ({"split": (0.0, 0.5, 0.5)}, "of which train's is above 0"),
         ({"split": (0.7, -0.1, 0.4)}, "split is three shares"),
-        ({"near": 99}, "near must be 0 to 24 bits"),
+        ({"together": "maybe"}, "together is twins or copies, not 'maybe'"),
         ({"seed": -1}, "seed must be 0 or more"),
         ({"max_bad": "many"}, "a share such as 1% or 0.01, not 'many'"),
         ({"max_bad": "150%"}, "a share such as"),

@@ -23,7 +23,9 @@ def listed(path: Path) -> dict[str, object]:
     return {name: one.reason if isinstance(one, Left) else NAMES[one[0]] for name, one in found.items()}
 
 
-@pytest.mark.parametrize("name", ["oxford_102", "tf_flowers", "inaturalist", "openimages", "imagenet", "pack"])
+@pytest.mark.parametrize(
+    "name", ["oxford_102", "tf_flowers", "inaturalist", "openimages", "imagenet", "pack", "competition"]
+)
 def test_each_layout_is_recognised_and_its_photos_can_be_read(name, tmp_path):
     path = getattr(layouts, name)(tmp_path / "anything")
     (located,) = recognised([path])
@@ -56,6 +58,61 @@ def test_oxford_with_a_damaged_matrix(content, tmp_path):
     (tmp_path / "imagelabels.mat").write_bytes(content)
     with pytest.raises(DataError, match=r"imagelabels.mat: holds no MATLAB variable 'labels'"):
         listed(tmp_path)
+
+
+def splits(path: Path) -> list[str | None]:
+    """As their sources publish them."""
+    return [item.split for one in recognised([path]) for item in one.items()]
+
+
+def test_oxford_publishes_splits(tmp_path):
+    path = layouts.oxford_102(tmp_path)
+    assert splits(path) == ["train", "val", "test", "test"]
+    (path / "setid.mat").write_bytes(b"no matrix")
+    with pytest.raises(DataError, match=r"setid.mat: holds no MATLAB variable 'trnid' and 'valid' and 'tstid'"):
+        splits(path)
+    (path / "setid.mat").unlink()
+    assert splits(path) == [None] * 4
+
+
+def test_other_published_splits(tmp_path):
+    assert splits(layouts.tf_flowers(tmp_path / "tf")) == [None] * 5
+    path = layouts.inaturalist(tmp_path / "inat")
+    (path / "train").rename(path / "val")
+    assert splits(path) == ["val"] * 6
+    path = layouts.openimages(tmp_path / "open")
+    assert splits(path) == ["train"] * 5
+    for photo in list((path / "train").iterdir()):
+        photo.rename(path / photo.name)
+    (path / "train").rmdir()
+    assert splits(path) == ["train", *[None] * 4]  # what the list of images says
+    path = layouts.imagenet(tmp_path / "imagenet")
+    assert splits(path) == [None] * 4
+    (path / "train").mkdir()
+    for folder in list(path.glob("n*")):
+        folder.rename(path / "train" / folder.name)
+    assert splits(path) == ["train"] * 4
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("train", "valid", "test"), ("train", "validation")])
+def test_folders_of_classes_in_folders_of_splits(names, tmp_path):
+    for name in names:
+        layouts.own(tmp_path / name, 3)
+    known = {"valid": "val", "validation": "val"}
+    assert splits(tmp_path) == [known.get(name, name) for name in sorted(names) for _ in range(3)]
+    assert set(listed(tmp_path).values()) == {"rose", "common tulip", "colt's foot"}
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_data_set_in_the_layout_of_the_competition(sized, tmp_path):
+    path = layouts.competition(tmp_path / "data", (32, 48) if sized else ())
+    items = list(recognised([path])[0].items())
+    assert [(item.split, item.id) for item in items] == [
+        (split, f"{place}0000000{i}") for place, split in enumerate(("train", "val", "test")) for i in range(2)
+    ]
+    assert [item.kinds for item in items] == [("0",), ("7",), ("0",), ("7",), (), ()]
+    assert {decode(item.content()).shape for item in items} == {(48, 48, 3)}
+    assert isinstance(label_of(items[-1]), Left)
 
 
 def test_tf_flowers(tmp_path):
@@ -94,7 +151,7 @@ def test_open_images(tmp_path):
         "sunflower",
         "flowers of several classes in one photo",
         "no kind",
-        "not in the table",
+        "without a label",
     ]
     first, second = list(recognised([path])[0].items())[:2]
     assert label_of(first) == (NAMES.index("rose"), (0.5, 0.25, 0.75, 0.5))
@@ -131,6 +188,14 @@ def test_open_images_may_lie_on_their_side(tmp_path, written):
 def test_open_images_with_a_rotation_that_is_none(tmp_path):
     with pytest.raises(DataError, match="image 000: a rotation of '45', wanted 0, 90, 180, 270 or nan"):
         listed(rotated(layouts.openimages(tmp_path), "45"))
+
+
+def test_open_images_with_a_confidence_that_is_none(tmp_path):
+    path = layouts.openimages(tmp_path)
+    labels = path / "oidv7-train-annotations-human-imagelabels.csv"
+    labels.write_text(labels.read_text().replace("/m/1,1", "/m/1,sure"))
+    with pytest.raises(DataError, match=r"image 000: a confidence is no number \(.*'sure'"):
+        listed(path)
 
 
 def test_open_images_with_a_box_outside(tmp_path):
@@ -185,6 +250,7 @@ def test_csv_and_folders(tmp_path):
     [
         ("file,label\na.jpg,1\n", "has no column 'path'; found: file, label"),
         ("path,what\na.jpg,1\n", "has neither a label nor a name"),
+        ("path,label,split\na.jpg,1,dev\n", "'a.jpg' is in a split 'dev', wanted train, val, test or nothing"),
         ("path,label\n../secret.jpg,1\n", "leads out of its source"),
         ("path,label\nnowhere.jpg,1\n", "leads nowhere"),
         ("", "has no column 'path'; found: -"),

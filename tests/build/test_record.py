@@ -44,6 +44,17 @@ def test_every_size_in_one_pass():
     assert [one.shape for one in found] == [(16, 16, 3), (64, 64, 3), (128, 128, 3)]
 
 
+def test_a_jpeg_of_a_wanted_size_stays_as_it_is():
+    square, wide = layouts.photo(1, width=64, height=64), layouts.photo(1, width=65, height=64)
+    assert rendered(square, Look((32, 64), quality=50)).images[1] == square
+    assert rendered(wide, Look((64,))).images[0] != wide
+    assert rendered(square, Look((64,)), (0.0, 0.0, 0.5, 0.5)).images[0] != square  # the flower is in a corner of it
+    assert rendered(square, Look((64,)), None, 90).images[0] != square
+    assert rendered(written(layouts.scene(1, 64, 64), "PNG"), Look((64,))).images[0].startswith(b"\xff\xd8")
+    with pytest.raises(PhotoError, match="damaged"):
+        rendered(square[:-200], Look((64,)))
+
+
 def test_it_is_the_centred_square_that_photo_takes():
     content = layouts.photo(1, width=300, height=200)
     (found,) = shown(content, Look((64,), quality=100))
@@ -165,15 +176,23 @@ def test_too_many_pixels_are_refused_by_the_header():
 
 
 def test_ids_are_nine_hexadecimal_characters_of_the_source_and_the_name():
-    found = ids([("a", "x"), ("b", "x"), ("a", "y")])
-    assert len(set(found)) == 3 and found == ids([("a", "x"), ("b", "x"), ("a", "y")])
+    photos = [("a", "x", ""), ("b", "x", ""), ("a", "y", "")]
+    found = ids(photos)
+    assert len(set(found)) == 3 and found == ids(photos)
     assert all(len(one) == 9 and set(one) <= set("0123456789abcdef") for one in found)
 
 
 def test_ids_that_meet_get_out_of_the_way(monkeypatch):
     real = record._hashed
     monkeypatch.setattr(record, "_hashed", lambda source, name, number: real("", "", number))
-    assert len(set(ids([("a", str(i)) for i in range(5)]))) == 5
+    assert len(set(ids([("a", str(i), "") for i in range(5)]))) == 5
+
+
+def test_ids_that_photos_have_are_kept_by_the_first():
+    """Also where an earlier photo's made-up one would be the same."""
+    taken = ids([("a", "x", "")])[0]
+    found = ids([("a", "x", ""), ("b", "1", "0123abcde"), ("c", "1", "0123abcde"), ("d", "2", taken)])
+    assert found[1] == "0123abcde" and found[3] == taken and len(set(found)) == 4
 
 
 def test_names_in_one_line():

@@ -5,40 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corolla.build.split import assigned, groups
-from corolla.hashing import mirrored
+from corolla.build.split import FREE, assigned, settled, torn
 
 SHARES = [0.7, 0.15, 0.15]
 
 
-def prints(n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 2**64, n, dtype=np.uint64)
-
-
 def names(n: int) -> list[str]:
     return [f"photo{i}" for i in range(n)]
-
-
-def test_groups_of_the_same_bytes_near_ones_and_mirror_images():
-    own = prints(7)
-    own[3] = own[1] ^ np.uint64(0b1011)
-    own[5] = mirrored(own[4:5])[0] ^ np.uint64(1)
-    digests = [str(i) for i in range(7)]
-    digests[6] = digests[0]
-    assert groups(digests, own, 4).tolist() == [0, 1, 2, 1, 4, 4, 0]
-    assert groups(digests, own, 2).tolist() == [0, 1, 2, 3, 4, 4, 0]
-    assert groups(digests, own, -1).tolist() == [0, 1, 2, 3, 4, 5, 0]
-
-
-def test_likeness_hands_on():
-    own = np.array([0, 0b1111, 0b11111111], np.uint64)
-    assert groups(list("abc"), own, 4).tolist() == [0, 0, 0]
-
-
-def test_no_photos():
-    assert (
-        groups([], prints(0), 4).tolist() == [] == assigned(np.zeros(0, int), np.zeros(0, int), [], SHARES, 0).tolist()
-    )
 
 
 @given(st.integers(1, 300), st.integers(1, 30), st.integers(1, 200), st.integers(0, 99))
@@ -75,3 +48,27 @@ def test_the_order_of_the_photos_does_not_matter_and_the_seed_does():
 def test_a_share_of_nothing_gets_nothing():
     labels = np.arange(50) % 5
     assert set(assigned(labels, np.arange(50), names(50), [0.8, 0.2, 0.0], 0).tolist()) == {0, 1}
+
+
+def test_nothing_to_deal_out():
+    assert assigned(np.zeros(0, int), np.zeros(0, int), [], SHARES, 0).tolist() == []
+
+
+def test_what_sources_say_holds_and_look_alikes_follow():
+    """Groups: alone and said; two that follow val; three of which two differ; free ones."""
+    group = np.array([0, 1, 1, 3, 3, 3, 6, 6])
+    said = np.array([2, FREE, 1, 0, 2, FREE, FREE, FREE])
+    found = settled(group, said)
+    assert found.tolist() == [2, 1, 1, 0, 2, 0, FREE, FREE]
+    assert torn(group, np.where(found == FREE, 0, found)) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(FREE, 2)), max_size=40))
+def test_what_is_settled_moves_nobody_and_leaves_no_free_photo_in_a_settled_group(photos):
+    group, said = (np.array(part, int) for part in zip(*photos, strict=True)) if photos else (np.zeros(0, int),) * 2
+    group = np.array([np.flatnonzero(group == one)[0] for one in group], int)
+    found = settled(group, said)
+    assert (found[said != FREE] == said[said != FREE]).all()
+    for one in {*group.tolist()}:
+        own = {*said[group == one].tolist()} - {FREE}
+        assert {*found[(group == one) & (said == FREE)].tolist()} <= (own if len(own) == 1 else {0} if own else {FREE})

@@ -11,9 +11,9 @@ from corolla.audit.clean import Cleaned, Twins, refuse_taken, write_clean
 from corolla.audit.pages import audit_page
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import gather
-from corolla.audit.twins import find_twins
 from corolla.doubts import doubts
 from corolla.errors import DataError
+from corolla.likeness import find_twins
 from corolla.reporter import SILENT, Reporter
 from corolla.storage import AnyPath
 from corolla.types import OnBadRecord
@@ -46,5 +46,5 @@ def audit(
         if strangers == len(told.ids):
             raise DataError(f"{predictions}: none of its {strangers} records is among the data: name the data it is of")
         in_doubt = found
-    twins = find_twins(gathered, thorough, reporter)
+    twins = find_twins(gathered.photos(), thorough=thorough, reporter=reporter)
     return AuditReport(gathered, twins, labels.conflicts(gathered, twins), in_doubt, strangers)

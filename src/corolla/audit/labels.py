@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from corolla import soft
 from corolla.audit.sources import Gathered
-from corolla.audit.twins import Twin
 from corolla.classes import COUNT
+from corolla.likeness import Twin
 from corolla.run import Predictions
 from corolla.storage import AnyPath
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from corolla.audit.report import AuditReport
 from corolla.audit.sources import Pixels, pixels
-from corolla.audit.twins import Twin
 from corolla.classes import NAMES
 from corolla.doubts import Doubt
+from corolla.likeness import Twin
 from corolla.page import Markup, element, figure, grid, page, photo, section, table
 
 MOST = 200

@@ -10,9 +10,9 @@ from typing import Any
 
 from corolla.audit.labels import Conflict
 from corolla.audit.sources import Gathered, Record
-from corolla.audit.twins import Twin, groups
 from corolla.classes import NAMES
 from corolla.doubts import Doubt
+from corolla.likeness import Twin, groups
 
 Part = tuple[int, str]
 """A split of a source."""

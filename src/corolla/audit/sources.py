@@ -9,14 +9,14 @@ Memory: 4 kB a photo for the thumbnail and about 0.5 kB for the rest (100,000 ph
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from corolla.audit.views import SIDE
 from corolla.errors import DataError, WishError
 from corolla.images import ImageError, decode, in_order
+from corolla.likeness import Photos, thumbnail
 from corolla.records.framing import RecordError
 from corolla.records.shards import (
     WAY_OUT,
@@ -84,6 +84,10 @@ class Gathered:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def photos(self) -> Photos:
+        """As `find_twins` takes them."""
+        return Photos([record.digest for record in self.records], self.thumbnails, partial(pixels, self))
 
     def place(self, index: int) -> str:
         """Where a record stands, for people: SPLIT, or SOURCE/SPLIT where there are several sources."""
@@ -157,11 +161,6 @@ def _seen(item: Unread | BadRecord) -> _Seen | BadRecord:
         return found.bad(f"id {found.example.id!r}: {error}")
     digest = hashlib.sha256(image if isinstance(image, bytes) else image.tobytes()).digest()
     return _Seen(found.without_image(), digest, (pixels.shape[0], pixels.shape[1]), thumbnail(pixels))
-
-
-def thumbnail(pixels: Pixels) -> Pixels:
-    """A photo uint8[h, w, 3] in gray, by areas: uint8[64, 64]."""
-    return np.asarray(Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 # -------------------------------------------------------------------------------------------------------- finding

@@ -48,7 +48,8 @@ class Item:
     folder, as Python writes undecodable bytes. kinds: what the source calls what is in it, the best word first.
     place: a file, or a record of the ready pack. several: whether the kinds are several things in the photo, and not
     words for one. boxes: of each kind in the upright photo, where the source has them. licence: "" where the source
-    states none. rotation: degrees counterclockwise to turn the photo by, where EXIF says nothing of it.
+    states none. rotation: degrees counterclockwise to turn the photo by, where EXIF says nothing of it. split: train,
+    val or test, where the source says it. id: that it has in the source, nine hexadecimal characters; it is kept.
     """
 
     source: str
@@ -60,6 +61,8 @@ class Item:
     boxes: Mapping[str, Box] = field(default_factory=dict)
     licence: str = ""
     rotation: int = 0
+    split: str | None = None
+    id: str = ""
 
     def content(self) -> bytes:
         """The photo's bytes. Raises DataError where it cannot be read."""

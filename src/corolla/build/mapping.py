@@ -19,7 +19,7 @@ from corolla.build.record import Box
 from corolla.classes import COUNT, NAMES
 
 LABELS = "labels"
-UNKNOWN = "not in the table"
+UNKNOWN, NO_LABEL = "not in the table", "without a label"
 
 _TABLES = {
     "oxford_102": ("oxford_102",),
@@ -92,7 +92,7 @@ def label_of(item: Item) -> tuple[int, Box | None] | Left:
     """The label of a photo and the box of what is meant, or why it is left out."""
     known = [(kind, entry) for kind in item.kinds if (entry := find(item.vocabulary, kind))]
     if not known:
-        return Left(item.kinds[0] if item.kinds else "", UNKNOWN)
+        return Left(item.kinds[0], UNKNOWN) if item.kinds else Left("", NO_LABEL)
     if not item.several:
         known = known[:1]
     labelled = {entry.label: kind for kind, entry in reversed(known) if entry.label is not None}

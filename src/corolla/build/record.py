@@ -1,16 +1,17 @@
-"""One photo as the records of it: squares of every wanted size, its fingerprint, its name.
+"""One photo as the records of it: squares of every wanted size, its thumbnail, its name.
 
-Takes: the bytes of a photo of any size and kind. Gives: `rendered`: a JPEG a size and a 64-bit fingerprint; `ids`: nine
-hexadecimal characters a photo, of where it comes from; `displayed`: any name in one line of plain text.
+Takes: the bytes of a photo of any size and kind. Gives: `rendered`: a JPEG a size and a thumbnail, by which look-alikes
+are found; `ids`: nine hexadecimal characters a photo, of where it comes from; `displayed`: any name in one line of
+plain text.
 
 These are pure functions: whoever calls them, in whatever order, gets the same bytes. A JPEG is decoded at the smallest
 eighth of its size that suffices, by libjpeg-turbo; what that does not know (PNG, WebP, CMYK) comes through `photo`.
 What is damaged is refused, not patched over. The largest square is cut out and scaled once, and the smaller ones are
-made of it.
+made of it. A JPEG that is a square of a wanted size already stays as it is, byte for byte.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from corolla import photo
 from corolla.build.scaling import Resample, scaled
-from corolla.hashing import perceptual
+from corolla.likeness import SIDE, thumbnail
 from corolla.photo import PhotoError, Seen
 from corolla.records.example import JPEG_MAGIC
 
@@ -54,10 +55,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Rendered:
-    """images: a JPEG for each size; fingerprint: `hashing.perceptual` of the smallest."""
+    """images: a JPEG for each size; thumbnail: uint8[64, 64], of `likeness`, row by row."""
 
     images: tuple[bytes, ...]
-    fingerprint: int
+    thumbnail: bytes
 
 
 # ----------------------------------------------------------------------------------------------------------- pixels
@@ -73,12 +74,23 @@ def rendered(content: bytes, look: Look, box: Box | None = None, rotation: int =
     turned_by = seen.orientation if seen.orientation > 1 else _AS_EXIF[rotation]
     whole = _decoded(content, seen, turned_by, _wanted_px(look, box))
     square, squares = _cut(whole, box) if look.fit == "crop" else whole, []
+    as_it_is = turned_by == 1 and _is_plain(content, seen) and square.shape == (seen.width, seen.height, 3)
     for size in reversed(look.sizes):
         square = _squared(square, size, look.resample)
         squares.append(square)
     squares.reverse()
-    images = tuple(simplejpeg.encode_jpeg(one, look.quality, "RGB", "420", fastdct=False) for one in squares)
-    return Rendered(images, int(perceptual(squares[0][None])[0]))
+    images = tuple(content if as_it_is and len(one) == seen.width else _encoded(one, look.quality) for one in squares)
+    large_enough = next((one for one in squares if len(one) >= SIDE), squares[-1])
+    return Rendered(images, thumbnail(large_enough).tobytes())
+
+
+def _encoded(square: Pixels, quality: int) -> bytes:
+    return simplejpeg.encode_jpeg(square, quality, "RGB", "420", fastdct=False)
+
+
+def _is_plain(content: bytes, seen: Seen) -> bool:
+    """Whether it is a JPEG that libjpeg-turbo decodes by itself."""
+    return content.startswith(JPEG_MAGIC) and seen.mode in ("RGB", "L")
 
 
 def _wanted_px(look: Look, box: Box) -> int:
@@ -89,7 +101,7 @@ def _wanted_px(look: Look, box: Box) -> int:
 
 def _decoded(content: bytes, seen: Seen, orientation: int, least_px: int) -> Pixels:
     """Upright, at least least_px on its shorter side where the photo has as many."""
-    if not content.startswith(JPEG_MAGIC) or seen.mode not in ("RGB", "L"):
+    if not _is_plain(content, seen):
         pixels = np.asarray(photo.upright(content, least_px, "the photo"))
         return pixels if seen.orientation > 1 else _turned(pixels, orientation)
     try:
@@ -137,16 +149,21 @@ def _squared(image: Pixels, size: int, resample: Resample) -> Pixels:
 # ------------------------------------------------------------------------------------------------------------ names
 
 
-def ids(photos: Iterable[tuple[str, str]]) -> list[str]:
-    """A name for each (source, original name): the start of a SHA-256, the next one where it is taken.
+def ids(photos: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A name for each (source, original name, id that it has): the id, for the first that has it; for the others the
+    start of a SHA-256, the next one where it is taken.
 
     The same photos in the same order have the same names; among 100,000 two would meet in one build of fourteen.
     """
+    kept: dict[str, int] = {}
+    for place, (_, _, own) in enumerate(photos):
+        if own:
+            kept.setdefault(own, place)
     found: dict[str, None] = {}
-    for source, name in photos:
-        number = 0
-        while (candidate := _hashed(source, name, number)) in found:
-            number += 1
+    for place, (source, name, own) in enumerate(photos):
+        number, candidate = 0, own
+        while not candidate or (kept[candidate] != place if candidate in kept else candidate in found):
+            candidate, number = _hashed(source, name, number), number + 1
         found[candidate] = None
     return list(found)
 

@@ -19,8 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from corolla.hashing import ONE_THREAD
-
 Resample = Literal["lanczos", "area"]
 
 WORTH_REDUCING = 3.0
@@ -31,6 +29,9 @@ STEPS = 1 << 14
 
 MOST_WEIGHT = 2.0
 """The magnitudes of the weights of one pixel add up to less: to 1.6 in the middle of a photo."""
+
+ONE_THREAD = 1 << 18
+"""Multiplications up to which OpenBLAS computes a product in the calling thread (its `interface/gemm.c`)."""
 
 _STRIP, _DOWN, _ACROSS = 256, 8, 8
 """Rows that go through both passes together (they stay in the processor's cache); rows, and pixels of a row, that one

@@ -1,17 +1,19 @@
 """The public sources, each in the layout that it publishes, and photos of one's own.
 
-Takes: a path. Gives: `recognised`: the `Source` whose layout lies there, and its photos as `Item`s in a fixed order.
+Takes: a path. Gives: `recognised`: the `Source` whose layout lies there, and its photos as `Item`s in a fixed order,
+each with its split where the source publishes one (in brackets: how).
 
 | source | layout | documented at |
 |---|---|---|
-| oxford_102 | `imagelabels.mat`, `jpg/image_NNNNN.jpg` | https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ |
+| oxford_102 | `imagelabels.mat`, `jpg/image_N.jpg` (setid.mat) | https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ |
 | tf_flowers | `flower_photos/<name>/*.jpg`, `LICENSE.txt` | https://www.tensorflow.org/datasets/catalog/tf_flowers |
-| inaturalist | `train/NNNNN_<taxonomy>_Genus_species/*.jpg`, `train.json` | https://github.com/visipedia/inat_comp |
-| openimages | names, labels, boxes as CSV; `train/<ImageID>.jpg` | https://storage.googleapis.com/openimages/web |
-| imagenet | `nNNNNNNNN/*.JPEG`, `words.txt` | https://www.image-net.org/download.php |
-| pack | `<source>/tfrecords-jpeg-SxS/*.tfrec` | the competition's external pack, in its own schema |
-| csv | `path,label` or `path,name` | README |
-| folder | `<class>/*.jpg` | README |
+| inaturalist | `train/NNNNN_<taxonomy>_Genus_species/*.jpg` (folders) | https://github.com/visipedia/inat_comp |
+| openimages | names, labels, boxes as CSV (folders, Subset) | https://storage.googleapis.com/openimages/web |
+| imagenet | `nNNNNNNNN/*.JPEG`, `words.txt` (a folder `train`) | https://www.image-net.org/download.php |
+| competition | `tfrecords-jpeg-SxS/train/*.tfrec`, or `train/*.tfrec` (folders) | the competition, and `write` |
+| pack | `<source>/tfrecords-jpeg-SxS/*.tfrec` | the competition's external pack, in the same schema |
+| csv | `path,label` or `path,name` (a column `split`) | docs/build.md |
+| folder | `<class>/*.jpg`, or `train/<class>/*.jpg` (folders) | docs/build.md |
 """
 
 import io
@@ -24,16 +26,17 @@ from typing import Any
 
 import numpy as np
 import scipy.io
+from numpy.typing import NDArray
 
 from corolla.build.files import PHOTO_SUFFIXES, folders, photos_below, refuse_outside, rows
 from corolla.build.item import Item, Slot
 from corolla.build.mapping import LABELS
-from corolla.build.record import Box
+from corolla.build.record import ID_CHARACTERS, Box
 from corolla.errors import DataError
 from corolla.records.example import SchemaError, parse_example
 from corolla.records.framing import Frame, scan_frames
 from corolla.records.shards import SUFFIXES, list_shards
-from corolla.types import BadRecord
+from corolla.types import SPLITS, BadRecord
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,32 @@ def _oxford_at(path: Path) -> bool:
 
 
 def _oxford(path: Path) -> Iterator[Item]:
-    labels = _oxford_labels(path / "imagelabels.mat")
+    (labels,) = _matrices(path / "imagelabels.mat", "labels")
+    splits = _oxford_splits(path / "setid.mat")
     for name, place in photos_below(path / "jpg", path):
         match = re.fullmatch(r"image_(\d+)", place.stem)
         number = int(match[1]) if match else 0
         if not 1 <= number <= len(labels):
             raise DataError(f"{place}: imagelabels.mat has no label for it, only for image_00001 to {len(labels):05d}")
-        yield Item("oxford_102", "oxford_102", name, (str(labels[number - 1]),), place)
+        yield Item("oxford_102", "oxford_102", name, (str(labels[number - 1]),), place, split=splits.get(number))
 
 
-def _oxford_labels(path: Path) -> np.ndarray:
-    """int64[8189], labels 1 to 102. A .mat file of version 5 holds only data; newer ones are refused by scipy."""
+def _oxford_splits(path: Path) -> dict[int, str]:
+    """{number of an image: split}, where the file is there."""
+    if not path.is_file():
+        return {}
+    parts = _matrices(path, "trnid", "valid", "tstid")
+    return {number: split for split, part in zip(SPLITS, parts, strict=True) for number in part.tolist()}
+
+
+def _matrices(path: Path, *names: str) -> list[NDArray[np.int64]]:
+    """Variables int64[n]. A .mat file of version 5 holds only data; newer ones are refused by scipy."""
     try:
-        labels = scipy.io.loadmat(io.BytesIO(path.read_bytes()), variable_names=["labels"])["labels"]
-        return np.asarray(labels).ravel().astype(np.int64)
+        found = scipy.io.loadmat(io.BytesIO(path.read_bytes()), variable_names=names)
+        return [np.asarray(found[name]).ravel().astype(np.int64) for name in names]
     except Exception as error:  # scipy raises anything for damaged files
-        raise DataError(f"{path}: holds no MATLAB variable 'labels' ({error}): download it again") from error
+        wanted = " and ".join(repr(name) for name in names)
+        raise DataError(f"{path}: holds no MATLAB variable {wanted} ({error}): download it again") from error
 
 
 # ------------------------------------------------------------------------------------------------------- tf_flowers
@@ -123,7 +136,7 @@ def _tf_licences(path: Path) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------------ iNaturalist
 
 _TAXON = re.compile(r"\d{5}(_[^_]+){5}_(?P<genus>[^_]+)_(?P<species>[^_]+(?:_[^_]+)*)")
-_INAT_SPLITS = ("train", "train_mini", "val")
+_INAT_SPLITS = {"train": "train", "train_mini": "train", "val": "val"}
 
 
 def _inaturalist_at(path: Path) -> bool:
@@ -131,15 +144,16 @@ def _inaturalist_at(path: Path) -> bool:
 
 
 def _inaturalist(path: Path) -> Iterator[Item]:
-    for split in _INAT_SPLITS:
-        licences = _inat_licences(path / f"{split}.json") if (path / split).is_dir() else {}
-        for folder in folders(path / split):
+    for part, split in _INAT_SPLITS.items():
+        licences = _inat_licences(path / f"{part}.json") if (path / part).is_dir() else {}
+        for folder in folders(path / part):
             match = _TAXON.fullmatch(folder.name)
             kinds = (
                 (f"{match['genus']} {match['species'].replace('_', ' ')}", match["genus"]) if match else (folder.name,)
             )
             for name, place in photos_below(folder, path):
-                yield Item("inaturalist", "inaturalist", name, kinds, place, licence=licences.get(name, ""))
+                licence = licences.get(name, "")
+                yield Item("inaturalist", "inaturalist", name, kinds, place, licence=licence, split=split)
 
 
 def _inat_licences(path: Path) -> dict[str, str]:
@@ -160,7 +174,7 @@ def _inat_licence(image: dict[str, Any], names: dict[Any, str]) -> str:
 
 # ------------------------------------------------------------------------------------------------------ Open Images
 
-_OPEN_SPLITS = ("train", "validation", "test")
+_OPEN_SPLITS = {"train": "train", "validation": "val", "test": "test"}
 
 
 def _described(path: Path) -> list[Path]:
@@ -183,10 +197,12 @@ def _openimages(path: Path) -> Iterator[Item]:
     boxes = _open_boxes(path, names, photos)
     told = _open_origins(path, photos)
     for image, (name, place) in photos.items():
-        licence, rotation = told.get(image, ("", 0))
+        licence, rotation, subset = told.get(image, ("", 0, ""))
+        subset = name.split("/")[0] if "/" in name else subset
         own = {kind: _turned(box, rotation) for kind, box in boxes.get(image, {}).items()}
         kinds = tuple(dict.fromkeys([*labels.get(image, ()), *own]))
         more: dict[str, Any] = {"several": True, "boxes": own, "licence": licence, "rotation": rotation}
+        more["split"] = _OPEN_SPLITS.get(subset)
         yield Item("openimages", "openimages", name, kinds, place, **more)
 
 
@@ -210,9 +226,16 @@ def _open_labels(path: Path, names: dict[str, str], photos: dict[str, Any]) -> d
     found: dict[str, list[str]] = {}
     for file in _open_lists(path, "labels"):
         for row in rows(file, ("ImageID", "LabelName", "Confidence")):
-            if row["ImageID"] in photos and float(row["Confidence"] or 0) >= 1:
+            if row["ImageID"] in photos and _confidence(row, file) >= 1:
                 found.setdefault(row["ImageID"], []).append(names.get(row["LabelName"], row["LabelName"]))
     return found
+
+
+def _confidence(row: dict[str, str], file: Path) -> float:
+    try:
+        return float(row["Confidence"] or 0)
+    except ValueError as error:
+        raise DataError(f"{file}: image {row['ImageID']}: a confidence is no number ({error})") from error
 
 
 def _open_boxes(path: Path, names: dict[str, str], photos: dict[str, Any]) -> dict[str, dict[str, Box]]:
@@ -251,8 +274,8 @@ def _turned(box: Box, rotation: int) -> Box:
     return box
 
 
-def _open_origins(path: Path, photos: dict[str, Any]) -> dict[str, tuple[str, int]]:
-    """{image: (licence, rotation)}. Image and boxes are to be turned:
+def _open_origins(path: Path, photos: dict[str, Any]) -> dict[str, tuple[str, int, str]]:
+    """{image: (licence, rotation, subset)}. Image and boxes are to be turned:
     https://storage.googleapis.com/openimages/web/2018-05-17-rotation-information.html
     """
     found = {}
@@ -260,7 +283,7 @@ def _open_origins(path: Path, photos: dict[str, Any]) -> dict[str, tuple[str, in
         for row in rows(file, ("ImageID", "License")):
             if row["ImageID"] in photos:
                 licence = " by ".join(filter(None, (row["License"], row.get("Author") or "")))
-                found[row["ImageID"]] = licence, _rotation(row, file)
+                found[row["ImageID"]] = licence, _rotation(row, file), row.get("Subset") or ""
     return found
 
 
@@ -292,8 +315,9 @@ def _imagenet(path: Path) -> Iterator[Item]:
     words = _imagenet_words(path)
     for folder in _synset_folders(path):
         kinds = (folder.name, *words.get(folder.name, ()))
+        split = "train" if folder.parent != path else None
         for name, place in photos_below(folder, path):
-            yield Item("imagenet", "imagenet", name, kinds, place)
+            yield Item("imagenet", "imagenet", name, kinds, place, split=split)
 
 
 def _imagenet_words(path: Path) -> dict[str, tuple[str, ...]]:
@@ -332,26 +356,57 @@ def _pack_at(path: Path) -> bool:
 
 def _pack(path: Path) -> Iterator[Item]:
     for folder in _pack_folders(path):
-        for shard in list_shards(folder):
-            assert isinstance(shard.path, Path)
-            yield from _pack_shard(refuse_outside(shard.path, path), folder.parent.name)
+        yield from _records(folder, path, folder.parent.name)
 
 
-def _pack_shard(path: Path, source: str) -> Iterator[Item]:
-    """Its records, the largest images of which there are several. Raises DataError at the first damaged one."""
-    for number, frame in enumerate(scan_frames(path)):
-        if not isinstance(frame, Frame):
-            raise DataError(str(frame))
-        record = frame.checked()
-        if isinstance(record, BadRecord):
-            raise DataError(str(record))
-        try:
-            example = parse_example(record.data)
-        except SchemaError as error:
-            raise DataError(f"{path}: record {number}: {error}") from error
-        kinds = () if example.label is None else (str(example.label),)
-        name = example.id or f"{path.name}/{number}"
-        yield Item(source, LABELS, name, kinds, Slot(path, frame.offset, frame.end))
+def _records(folder: Path, root: Path, source: str, split: str | None = None) -> Iterator[Item]:
+    """What the shards in a folder hold. Raises DataError at the first damaged record."""
+    for shard in list_shards(folder):
+        assert isinstance(shard.path, Path)
+        path = refuse_outside(shard.path, root)
+        for number, frame in enumerate(scan_frames(path)):
+            yield _record(path, number, frame, source, split)
+
+
+def _record(path: Path, number: int, frame: Frame | BadRecord, source: str, split: str | None) -> Item:
+    record = frame.checked() if isinstance(frame, Frame) else frame
+    if isinstance(record, BadRecord):
+        raise DataError(str(record))
+    try:
+        example = parse_example(record.data)
+    except SchemaError as error:
+        raise DataError(f"{path}: record {number}: {error}") from error
+    assert isinstance(frame, Frame)
+    kinds = () if example.label is None else (str(example.label),)
+    name, own = example.id or f"{path.name}/{number}", example.id if _ID.fullmatch(example.id) else ""
+    return Item(source, LABELS, name, kinds, Slot(path, frame.offset, frame.end), split=split, id=own)
+
+
+_ID = re.compile(f"[0-9a-f]{{{ID_CHARACTERS}}}")
+
+
+# ------------------------------------------------------------------------------------------------------ competition
+
+
+def _splits_folder(path: Path) -> Path | None:
+    """Where the splits of a data set lie: in it, or in its folder of the largest images."""
+    sizes = {int(match[1]): one for one in folders(path) if (match := _SIZES.fullmatch(one.name))}
+    for folder in (path, *(sizes[size] for size in sorted(sizes, reverse=True))):
+        parts = [folder / split for split in SPLITS if (folder / split).is_dir()]
+        if any(file.suffix in SUFFIXES for part in parts for file in part.iterdir()):
+            return folder
+    return None
+
+
+def _competition_at(path: Path) -> bool:
+    return path.is_dir() and _splits_folder(path) is not None
+
+
+def _competition(path: Path) -> Iterator[Item]:
+    folder = _splits_folder(path)
+    for split in SPLITS if folder else ():
+        if folder and (folder / split).is_dir():
+            yield from _records(folder / split, path, path.resolve().name, split)
 
 
 # --------------------------------------------------------------------------------------------------- of one's own
@@ -370,8 +425,13 @@ def _csv(path: Path) -> Iterator[Item]:
             raise DataError(
                 f"{path}: {row['path']!r} has neither a label nor a name: wanted columns path,label or path,name"
             )
-        place = refuse_outside(root / row["path"], root)
-        yield Item(path.stem, LABELS, row["path"], (kind,), place)
+        split, place = row.get("split") or None, refuse_outside(root / row["path"], root)
+        if split not in (None, *SPLITS):
+            raise DataError(f"{path}: {row['path']!r} is in a split {split!r}, wanted {', '.join(SPLITS)} or nothing")
+        yield Item(path.stem, LABELS, row["path"], (kind,), place, split=split)
+
+
+_FOLDER_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def _folder_at(path: Path) -> bool:
@@ -379,15 +439,20 @@ def _folder_at(path: Path) -> bool:
 
 
 def _folder(path: Path) -> Iterator[Item]:
-    for folder in folders(path):
-        for name, place in photos_below(folder, path):
-            yield Item(path.resolve().name, LABELS, name, (folder.name,), place)
+    parts = folders(path)
+    split = all(part.name in _FOLDER_SPLITS for part in parts)
+    for part in parts:
+        of = _FOLDER_SPLITS[part.name] if split else None
+        for kind in folders(part) if split else (part,):
+            for name, place in photos_below(kind, path):
+                yield Item(path.resolve().name, LABELS, name, (kind.name,), place, split=of)
 
 
 # ------------------------------------------------------------------------------------------------------------ which
 
 SOURCES = (
     Source("csv", "a .csv file with columns path,label or path,name", _csv_at, _csv),
+    Source("competition", "train/*.tfrec or tfrecords-jpeg-SxS/train/*.tfrec", _competition_at, _competition),
     Source("pack", "SOURCE/tfrecords-jpeg-SxS/*.tfrec (the external pack)", _pack_at, _pack),
     Source("oxford_102", "imagelabels.mat and jpg/ (Oxford 102)", _oxford_at, _oxford),
     Source("inaturalist", "train/NNNNN_..._Genus_species/ (iNaturalist 2021)", _inaturalist_at, _inaturalist),

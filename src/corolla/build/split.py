@@ -1,9 +1,8 @@
 """Who goes to train, val and test: each class in its share, and photos that look alike all to the same split.
 
-Takes: labels, SHA-256 digests, fingerprints and ids of n photos. Gives: `groups`: int64[n]; `assigned`: int64[n].
-
-A group is what hangs together by pairs: files of the same bytes, photos whose fingerprints nearly agree, and those
-that agree with another's mirror image. All of it is a function of the photos and the seed, in whatever order they come.
+Takes: labels, groups and ids of n photos. Gives: `assigned`: int64[n]; `settled`: those of
+which sources say it. A group is what hangs together by pairs of
+look-alikes (`likeness.joined`). It is a function of the photos and the seed, in whatever order they come.
 """
 
 import hashlib
@@ -11,38 +10,28 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from corolla.hashing import mirrored, pairs
+FREE = -1
+"""Stands for the split of a photo of which its source says none."""
 
 
-def groups(digests: Sequence[str], fingerprints: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
-    """The number of each photo's group, int64[n]: the place of the group's first photo.
+def settled(group: NDArray[np.int64], said: NDArray[np.int64], train: int = 0) -> NDArray[np.int64]:
+    """The splits int64[n] that are settled by those that sources say (said, int64[n], or FREE).
 
-    distance: bits in which the fingerprints of near-duplicates may differ; -1: only files of the same bytes.
+    A photo that looks like one that is settled goes where that one is, and to train where several differ.
     """
-    count = len(digests)
-    links = [_same(np.unique(np.asarray(digests), return_inverse=True)[1])] if count else []
-    if distance >= 0 and count:
-        links += _near(fingerprints, distance)
-    rows, columns = np.concatenate(links, axis=1) if links else np.zeros((2, 0), np.int64)
-    graph = coo_array((np.ones(len(rows), np.bool_), (rows, columns)), shape=(count, count))
-    found = connected_components(graph, directed=False)[1] if count else np.zeros(0, np.int64)
-    return np.unique(found, return_index=True)[1][found].astype(np.int64) if count else found
+    least, most = np.full(len(said), np.iinfo(np.int64).max), np.full(len(said), FREE)
+    told = np.flatnonzero(said != FREE)
+    np.minimum.at(least, group[told], said[told])
+    np.maximum.at(most, group[told], said[told])
+    of_group = np.where(least == most, most, np.where(most == FREE, FREE, train))
+    return np.where(said == FREE, of_group[group], said)
 
 
-def _same(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Links int64[2, m] from the first photo of each kind to the others of it."""
-    firsts = np.unique(kinds, return_index=True)[1]
-    return np.stack([firsts[kinds], np.arange(len(kinds))])
-
-
-def _near(fingerprints: NDArray[np.uint64], distance: int) -> list[NDArray[np.int64]]:
-    """Links between photos that nearly agree, or do with a mirror image. Equal ones are compared once, as one."""
-    own, firsts, kinds = np.unique(fingerprints, return_index=True, return_inverse=True)
-    found = pairs(np.concatenate([own, mirrored(own)]), distance) % len(own)
-    return [_same(kinds), firsts[found].T]
+def torn(group: NDArray[np.int64], splits: NDArray[np.int64]) -> int:
+    """How many groups stand in several splits."""
+    pairs = np.unique(np.stack([group, splits]), axis=1)
+    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
 
 
 def assigned(

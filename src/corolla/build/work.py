@@ -3,8 +3,9 @@
 Takes: `Part`: some photos and how they become squares. Gives: its two files in the draft; and of several parts
 `ShardTask`: a finished shard. Each file appears whole or not at all, and holds the same bytes whoever writes it.
 
-A part is `NNNNNN.tfrec` with the JPEGs, and `NNNNNN.json`, written last, which says what each photo became. All that a
-worker needs of others is the folder, so on several machines that has to be a disk that all of them see.
+A part is `NNNNNN.tfrec` with the JPEGs and the thumbnails, and `NNNNNN.json`, written last, which says what each photo
+became. All that a worker needs of others is the folder, so on several machines that has to be a disk that all of them
+see.
 """
 
 import hashlib
@@ -14,10 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from corolla.build.item import Item, Slot
 from corolla.build.record import Box, Look, rendered
 from corolla.checkpoint import write_file
 from corolla.errors import DataError
+from corolla.likeness import SIDE
 from corolla.records.example import encode_example
 from corolla.records.framing import FOOTER, HEADER, write_records
 from corolla.types import Example
@@ -52,12 +57,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a photo became. sha256: of its own bytes; fault: "" or why it is none; slots: of its JPEGs, one a size."""
+    """What a photo became. sha256: of its own bytes; fault: "" or why it is none; slots: of its JPEGs, one a size, and
+    last of its thumbnail.
+    """
 
     sha256: str
-    fingerprint: int
     fault: str
     slots: tuple[Slot, ...]
+
+    def thumbnail(self) -> NDArray[np.uint8]:
+        """uint8[64, 64], of a photo without a fault. Raises DataError (a damaged part)."""
+        return np.frombuffer(self.slots[-1].data(), np.uint8).reshape(SIDE, SIDE)
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -70,24 +80,24 @@ def beside(path: Path, ending: str) -> Path:
 
 def render_part(part: Part) -> int:
     """Write a part's files; return how many photos it has. Raises RunError (no room)."""
-    images: list[bytes] = []
+    records: list[bytes] = []
     rows, offset = [], 0
     for chosen in part.photos:
         row, made = _render(chosen, part.look)
-        for image in made:
-            end = offset + HEADER.size + len(image)
+        for record in made:
+            end = offset + HEADER.size + len(record)
             row["slots"].append([offset, end])
             offset = end + FOOTER.size
-        images += made
+        records += made
         rows.append(row)
-    if images:
-        write_records(beside(part.path, ".tfrec"), images)
+    if records:
+        write_records(beside(part.path, ".tfrec"), records)
     write_file(beside(part.path, ".json"), json.dumps(rows, separators=(",", ":")).encode())
     return len(rows)
 
 
 def _render(chosen: Chosen, look: Look) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    row: dict[str, Any] = {"sha256": "", "fingerprint": 0, "fault": "", "slots": []}
+    row: dict[str, Any] = {"sha256": "", "fault": "", "slots": []}
     try:
         content = chosen.item.content()
         row["sha256"] = hashlib.sha256(content).hexdigest()
@@ -95,8 +105,7 @@ def _render(chosen: Chosen, look: Look) -> tuple[dict[str, Any], tuple[bytes, ..
     except DataError as error:
         row["fault"] = str(error).removeprefix("the photo: ")
         return row, ()
-    row["fingerprint"] = made.fingerprint
-    return row, made.images
+    return row, (*made.images, made.thumbnail)
 
 
 def read_part(part: Part) -> list[Made] | None:
@@ -114,7 +123,7 @@ def _made(row: dict[str, Any], part: Part) -> Made:
     slots = tuple(Slot(path, offset, end) for offset, end in row["slots"])
     if slots and path.stat().st_size < slots[-1].end + FOOTER.size:
         raise ValueError("cut")
-    return Made(row["sha256"], row["fingerprint"], row["fault"], slots)
+    return Made(row["sha256"], row["fault"], slots)
 
 
 # ------------------------------------------------------------------------------------------------------------ shards

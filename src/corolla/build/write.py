@@ -31,23 +31,23 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from corolla.build import beam, local
+from corolla.build.alike import copies, groups
 from corolla.build.item import Slot
 from corolla.build.mapping import Left, label_of
 from corolla.build.record import Look, displayed, ids
 from corolla.build.sources import recognised
-from corolla.build.split import assigned, drawn, groups
+from corolla.build.split import FREE, assigned, drawn, settled, torn
 from corolla.build.work import PHOTOS_A_PART, Chosen, Driver, Made, Part, ShardTask, read_part, render_part, write_shard
 from corolla.checkpoint import write_file
 from corolla.classes import NAMES
 from corolla.config import BuildWish
 from corolla.errors import DataError, RunError, WishError
-from corolla.hashing import MAX_DISTANCE
 from corolla.records.framing import DRAFTS
 from corolla.records.shards import even_ranges
 from corolla.reporter import SILENT, Reporter
 from corolla.types import SPLITS
 
-FORMAT = 2
+FORMAT = 3
 """Counts up where the same wish gives other bytes than before."""
 
 SHARDS, SHARD_PHOTOS = 16, 1024
@@ -62,8 +62,8 @@ class Built:
     """What was written.
 
     photos: in each split; classes: photos of each of the 104; groups: of several photos that look alike; conflicts:
-    groups that hold several labels; broken: photos in quarantine; unmapped: photos without a label; fresh: whether
-    anything was written, or all was there already.
+    groups that hold several labels; torn: groups that stand in several splits, as published; broken: photos in
+    quarantine; unmapped: photos without a label; fresh: whether anything was written, or all was there already.
     """
 
     out: Path
@@ -71,6 +71,7 @@ class Built:
     classes: list[int]
     groups: int
     conflicts: int
+    torn: int
     broken: int
     unmapped: int
     fresh: bool = True
@@ -119,7 +120,7 @@ def build(
         made = _rendered(parts, driver, reporter)
         _write_lists(draft, listing, made)
         _refuse_bad(made, most_bad, draft / "quarantine.csv")
-        rows, summary = _placed(listing, made, wish)
+        rows, summary = _placed(listing, made, wish, reporter)
         target = out if done else draft / "data"
         _write_shards(target, rows, look, driver, reporter)
         _finish(target, draft, rows, look, digest, summary, wish)
@@ -167,8 +168,8 @@ def _refuse_senseless(sources: Sequence[Path | str], wish: BuildWish) -> None:
         raise WishError("build needs at least one source: a folder or a CSV file")
     if min(wish.split) < 0 or wish.split[0] <= 0:
         raise WishError(f"split is three shares, of which train's is above 0, not {wish.split}")
-    if not -1 <= wish.near <= MAX_DISTANCE:
-        raise WishError(f"near must be 0 to {MAX_DISTANCE} bits, or -1 for equal files only, not {wish.near}")
+    if wish.together not in ("twins", "copies"):
+        raise WishError(f"together is twins or copies, not {wish.together!r}")
     if wish.seed < 0:
         raise WishError(f"seed must be 0 or more, not {wish.seed}")
 
@@ -198,16 +199,16 @@ def _digest(chosen: list[Chosen], wish: BuildWish) -> str:
     """Of all that decides about the bytes; not of threads, runners or where the sources lie."""
     digest = hashlib.sha256(json.dumps([FORMAT, _deciding(wish)]).encode())
     for one in chosen:
-        place = one.item.place
+        item, place = one.item, one.item.place
         size = place.end - place.offset if isinstance(place, Slot) else place.stat().st_size
-        told = (one.item.source, one.item.name, one.label, one.box, one.item.rotation, one.item.licence, size)
-        line = "\0".join(map(str, told)) + "\n"
+        said = (item.rotation, item.licence, item.split, item.id)
+        line = "\0".join(map(str, (item.source, item.name, one.label, one.box, *said, size))) + "\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
 def _deciding(wish: BuildWish) -> dict[str, Any]:
-    names = ("sizes", "fit", "resample", "quality", "split", "near", "seed")
+    names = ("sizes", "fit", "resample", "quality", "split", "published_splits", "together", "seed")
     return {name: getattr(wish, name) for name in names}
 
 
@@ -297,24 +298,37 @@ def _refuse_bad(made: list[Made], most: float, listed: Path) -> None:
         )
 
 
-def _placed(listing: Listing, made: list[Made], wish: BuildWish) -> tuple[dict[str, list[Row]], dict[str, Any]]:
+def _placed(
+    listing: Listing, made: list[Made], wish: BuildWish, reporter: Reporter
+) -> tuple[dict[str, list[Row]], dict[str, Any]]:
     """The records of each split, in order, and what there is to say of them."""
-    names = ids((one.item.source, one.item.name) for one in listing.chosen)
+    items = [one.item for one in listing.chosen]
+    names = ids([(item.source, item.name, item.id) for item in items])
     good = [place for place, one in enumerate(made) if not one.fault]
     names, kept = [names[i] for i in good], [made[i] for i in good]
     chosen = [listing.chosen[i] for i in good]
     labels = np.array([one.label for one in chosen])
-    fingerprints = np.array([one.fingerprint for one in kept], np.uint64)
-    group = groups([one.sha256 for one in kept], fingerprints, wish.near)
-    shares = np.asarray(wish.split) / sum(wish.split)
-    splits = assigned(labels, group, names, shares.tolist(), wish.seed)
+    group = groups(kept, sorted(set(wish.sizes)), reporter) if wish.together == "twins" else copies(kept)
+    splits = _splits(chosen, labels, group, names, wish)
     heads = _heads(group, names)
     rows = [
         Row(names[i], chosen[i], kept[i], SPLITS[splits[i]], heads[int(group[i])])
         for i in sorted(range(len(names)), key=lambda i: drawn(names[i], wish.seed))
     ]
     found = {split: [row for row in rows if row.split == split] for split in SPLITS}
-    return found, _summary(found, labels, group, len(made) - len(kept), listing.left.total())
+    return found, _summary(found, labels, group, splits, len(made) - len(kept), listing.left.total())
+
+
+def _splits(
+    chosen: list[Chosen], labels: NDArray[np.int64], group: NDArray[np.int64], names: list[str], wish: BuildWish
+) -> NDArray[np.int64]:
+    """The split of each photo, int64[n]: its place in SPLITS."""
+    shares = (np.asarray(wish.split) / sum(wish.split)).tolist()
+    said = [one.item.split if wish.published_splits else None for one in chosen]
+    found = settled(group, np.array([FREE if split is None else SPLITS.index(split) for split in said]))
+    free = np.flatnonzero(found == FREE)
+    found[free] = assigned(labels[free], group[free], [names[i] for i in free.tolist()], shares, wish.seed)
+    return found
 
 
 def _heads(group: NDArray[np.int64], names: list[str]) -> dict[int, str]:
@@ -326,7 +340,12 @@ def _heads(group: NDArray[np.int64], names: list[str]) -> dict[int, str]:
 
 
 def _summary(
-    rows: dict[str, list[Row]], labels: NDArray, group: NDArray[np.int64], broken: int, unmapped: int
+    rows: dict[str, list[Row]],
+    labels: NDArray[np.int64],
+    group: NDArray[np.int64],
+    splits: NDArray[np.int64],
+    broken: int,
+    unmapped: int,
 ) -> dict[str, Any]:
     kinds: dict[int, list[int]] = {}
     for number, label in zip(group.tolist(), labels.tolist(), strict=True):
@@ -337,6 +356,7 @@ def _summary(
         "classes": np.bincount(labels, minlength=len(NAMES)).tolist(),
         "groups": len(alike),
         "conflicts": sum(len({*one}) > 1 for one in alike),
+        "torn": torn(group, splits),
         "broken": broken,
         "unmapped": unmapped,
     }
@@ -422,6 +442,11 @@ def _tell(summary: dict[str, Any], listing: Listing, reporter: Reporter) -> None
         reporter.warn(f"{listing.left.total()} photos have no label here: {kinds}{more}; see unmapped.csv")
     if summary["conflicts"]:
         reporter.warn(f"{summary['conflicts']} groups of photos that look alike have several labels: see manifest.csv")
+    if summary["torn"]:
+        reporter.warn(
+            f"{summary['torn']} groups of photos that look alike stand in several splits, as published: "
+            f"`corolla audit` shows them, and its --write-clean leaves them out of train"
+        )
     for split, count in summary["photos"].items():
         if not count:
             reporter.warn(f"{split} is empty: there are too few photos for its share")

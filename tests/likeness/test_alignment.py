@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planted import brightened, cropped, scene
 
-from corolla.audit.alignment import SIDE, align
-from corolla.audit.sources import thumbnail
-from corolla.audit.twins import SURE
+from corolla.likeness import thumbnail
+from corolla.likeness.alignment import SIDE, align
+from corolla.likeness.twins import SURE
+from planted import brightened, cropped, scene
 
 
 def aligned(one: np.ndarray, other: np.ndarray, mirrored: bool = False) -> tuple[float, int]:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planted import scene
 
-from corolla.audit.sources import thumbnail
-from corolla.audit.views import PLAIN, SIDE, VIEWS, View, glances
+from corolla.likeness import thumbnail
+from corolla.likeness.views import PLAIN, SIDE, VIEWS, View, glances
+from planted import scene
 
 
 def small(seed: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import uniform_filter
 
-from corolla.audit.views import SIDE
+from corolla.likeness.views import SIDE
 
 SIZES = (61, 58, 55, 51)
 """Sides [px] at which one thumbnail is looked for in the other; 58 is a crop of 10 %."""

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corolla.audit import neighbours as module
-from corolla.audit.neighbours import neighbours
+from corolla.likeness import neighbours as module
+from corolla.likeness.neighbours import neighbours
 
 
 def unit(n: int, d: int = 16, seed: int = 0, spread: float = 1.0) -> np.ndarray:

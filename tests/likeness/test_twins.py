@@ -1,0 +1,72 @@
+"""Twins are what a person calls the same; what hangs together is one group."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corolla.audit.sources import gather
+from corolla.likeness import Photos, compare, find_twins, joined, thumbnail
+from corolla.likeness.twins import DOUBT, SURE
+from planted import brightened, scene
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
+def test_joined_is_what_can_be_reached(n, pairs):
+    pairs = [(a % n, b % n) for a, b in pairs]
+    found = joined(n, *(np.array(part, np.int64) for part in (zip(*pairs, strict=True) if pairs else ([], []))))
+    reached = [{i} for i in range(n)]
+    for _ in range(n):
+        for a, b in pairs:
+            reached[a] |= reached[b]
+            reached[b] |= reached[a]
+    assert found.tolist() == [min(own) for own in reached]
+
+
+def test_nothing_to_join():
+    assert joined(0, np.empty(0, np.int64), np.empty(0, np.int64)).tolist() == []
+
+
+def photos(images: list[np.ndarray]) -> Photos:
+    def pixels(wanted, make):
+        return ((i, make(images[i])) for i in wanted)
+
+    return Photos([image.tobytes() for image in images], np.stack([thumbnail(image) for image in images]), pixels)
+
+
+def test_slack_lowers_the_limit():
+    """A pair just below it: grain, such as film has."""
+    grain = np.random.default_rng(0).normal(0, 25, (96, 96, 1))
+    scenes = [scene(1), np.clip(scene(1) + grain, 0, 255).astype(np.uint8)]
+    (ssim,) = compare(np.stack([thumbnail(image) for image in scenes])).aligned.ssim
+    assert DOUBT < ssim < SURE
+    assert not [twin for twin in find_twins(photos(scenes)) if twin.features is None]
+    assert [twin.features for twin in find_twins(photos(scenes), slack=SURE - float(ssim) + 0.01)] == [None]
+
+
+def test_the_network_is_not_asked_where_there_is_no_doubt(monkeypatch):
+    monkeypatch.setattr("corolla.likeness.twins.shipped.load", None)
+    twins = find_twins(photos([scene(1), brightened(scene(1), 0.8), scene(2), scene(1)]))
+    assert [(twin.first, twin.second, twin.exact) for twin in twins] == [(0, 1, False), (0, 3, True)]
+
+
+@pytest.mark.real_data
+def test_a_person_agrees(real_data):
+    """144 pairs of real photos at the limits (SSIM 0.5 to 0.78), judged by eye; unclear ones do not count.
+
+    The limit of features is of the model inside the package: a new model wants it measured anew, which is done by
+    `python bench/audit.py judged`.
+    """
+    gathered = gather([real_data])
+    numbers = {record.id: i for i, record in enumerate(gathered.records)}
+    twins = {(twin.first, twin.second) for twin in find_twins(gathered.photos())}
+    rows = list(csv.DictReader((Path(__file__).parent / "judged.csv").read_text().splitlines()))
+    found: dict[str, list[bool]] = {"same": [], "other": [], "unclear": []}
+    for row in rows:
+        pair = sorted(numbers[row[name]] for name in ("first", "second"))
+        found[row["shows"]].append(tuple(pair) in twins)
+    assert len(found["same"]) == 43 and sum(found["same"]) >= 35
+    assert len(found["other"]) == 92 and sum(found["other"]) <= 1
