@@ -1,7 +1,8 @@
-"""How many planted twins the audit finds, and how long it takes for many photos.
+"""How many planted twins the audit finds, where it agrees with a person, and how long it takes for many photos.
 
-Takes: a data set for `planted`; nothing for `scale`. Gives: a table.
+Takes: a data set for `planted` and `judged`; nothing for `scale`. Gives: a table.
 
+    python bench/audit.py judged --data DATA                 # flowers104-224: pairs that a person has judged
     python bench/audit.py planted --data DATA --photos 300   # six kinds of twins of each photo, and two mixtures
     python bench/audit.py scale --photos 100000              # drawn thumbnails: no data, no decoding
 
@@ -10,6 +11,7 @@ photos themselves were found to be twins before anything was planted.
 """
 
 import argparse
+import csv
 import io
 import resource
 import tempfile
@@ -24,6 +26,7 @@ from PIL import Image, ImageEnhance
 from corolla.audit.sources import gather
 from corolla.images import decode
 from corolla.likeness import SIDE, compare, find_twins
+from corolla.likeness.twins import features
 from corolla.records.example import encode_example
 from corolla.records.framing import write_records
 from corolla.records.shards import Found, find_split, read_split
@@ -120,6 +123,31 @@ def report(twins: list, count: int, before: set[tuple[int, int]], seconds: float
     print(f"{seconds:.0f} s, {cpu:.0f} s of one core, for {count * (len(KINDS) + 1):,} photos, reading included")
 
 
+# ----------------------------------------------------------------------------------------------------------- judged
+
+JUDGED = Path(__file__).parents[1] / "tests" / "likeness" / "judged.csv"
+"""Pairs of ids, and whether they show the same: of an SSIM of 0.5 to 0.78 on flowers104-224, seen side by side."""
+
+
+def judged(data: Path) -> None:
+    """What each limit of features would find, by SSIM too: by this `likeness.twins` has its own."""
+    gathered = gather([data])
+    numbers = {record.id: i for i, record in enumerate(gathered.records)}
+    rows = [row for row in csv.DictReader(JUDGED.read_text().splitlines()) if row["shows"] != "unclear"]
+    pairs = [sorted((numbers[row["first"]], numbers[row["second"]])) for row in rows]
+    same = np.array([row["shows"] == "same" for row in rows])
+    seen = features(gathered.photos(), sorted({i for pair in pairs for i in pair}))
+    cosines = np.array([seen[one] @ seen[other] for one, other in pairs])
+    print(f"{same.sum()} pairs of the same, {(~same).sum()} of others")
+    for limit in np.arange(0.86, 0.97, 0.01):
+        print(
+            f"features from {limit:.2f}: {(same & (cosines >= limit)).sum()} and {(~same & (cosines >= limit)).sum()}"
+        )
+    twins = {(twin.first, twin.second) for twin in find_twins(gathered.photos())}
+    found = np.array([tuple(pair) in twins for pair in pairs])
+    print(f"called twins, by SSIM and features: {(same & found).sum()} and {(~same & found).sum()}")
+
+
 # ------------------------------------------------------------------------------------------------------------ scale
 
 
@@ -161,7 +189,7 @@ def scale(count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["planted", "scale"])
+    parser.add_argument("what", choices=["planted", "judged", "scale"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--photos", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
@@ -169,7 +197,9 @@ def main() -> None:
     if asked.what == "scale":
         scale(asked.photos)
     elif asked.data is None:
-        parser.error("planted needs --data")
+        parser.error(f"{asked.what} needs --data")
+    elif asked.what == "judged":
+        judged(asked.data)
     else:
         planted(asked.data, asked.photos, asked.seed)
 

@@ -13,6 +13,8 @@ ROOT = Path(corolla.__file__).parent
 
 LAYERS = (
     "types errors storage classes graph interpreter chips hlo backend interrupt reporter clock pace memory processor",
+    "cache",
+    "native",
     "installation largest",
     "config compiled schedule rates",
     "imbalance presets",
@@ -180,11 +182,11 @@ def test_the_environment_is_left_alone():
     """Keras asks its name of a backend once, there; the command line and the workers quieten what they start.
 
     `models.registry` only reads where Keras keeps its weights, to name the folder in an error, and `mesh` whether
-    somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name, `compiled` where the
-    user's cache is, `hosts` whether a cluster has started several processes, `plan` whether somebody has told JAX its
+    somebody has told XLA a number of devices; `network` whether TensorFlow has a TPU by name, `cache` where the user's
+    is, `hosts` whether a cluster has started several processes, `plan` whether somebody has told JAX its
     platforms, and `installation` all that `doctor` tells of them. `topology` keeps the compiler of TPUs from asking a
-    network where it is, when a topology is asked for, and `schedule` asks it for what it writes. `models.native` reads
-    whether somebody does without it.
+    network where it is, when a topology is asked for, and `schedule` asks it for what it writes. `native` reads whether
+    somebody does without it.
     """
     touching = {
         name
@@ -192,7 +194,15 @@ def test_the_environment_is_left_alone():
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "putenv")
     }
-    readers = {"backend", "cli", "compiled", "hosts", "mesh", "models.native", "models.registry", "network", "plan"} | {
-        "sample.workers"
-    }
+    readers = {
+        "backend",
+        "cli",
+        "cache",
+        "hosts",
+        "mesh",
+        "models.registry",
+        "native",
+        "network",
+        "plan",
+    } | {"sample.workers"}
     assert touching <= readers | {"installation", "schedule", "topology"}

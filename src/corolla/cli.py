@@ -711,8 +711,8 @@ class Plan:
     """Print the plan as JSON."""
 
     def run(self) -> int:
+        from corolla.cache import cache_folder
         from corolla.checkpoint import write_json
-        from corolla.compiled import cache_folder
         from corolla.console import ConsoleReporter, print_plan
         from corolla.plan import plan
 

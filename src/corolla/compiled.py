@@ -7,13 +7,12 @@ crash on another, so its name tells the versions and what the processor can do.
 """
 
 import hashlib
-import os
-import stat
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import jax
 
+from corolla.cache import cache_folder, private
 from corolla.processor import described
 from corolla.reporter import SILENT, Reporter
 
@@ -41,23 +40,6 @@ def keep(reporter: Reporter = SILENT, folder: Path | None = None) -> Path | None
     jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return place
-
-
-def private(folder: Path) -> str:
-    """Make a folder that is the user's alone; return "" or why it is not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        told = folder.stat()
-    except OSError as error:
-        return f"{folder}: {error.strerror}"
-    if told.st_uid != os.getuid() or told.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"{folder} can be written to by others"
-    return ""
-
-
-def cache_folder() -> Path:
-    """Corolla's folder in the user's cache, by the XDG rule."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "corolla"
 
 
 def _key() -> str:

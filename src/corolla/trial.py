@@ -26,7 +26,7 @@ from corolla.images import load_split
 from corolla.inference import IMAGES_A_DISPATCH, IMAGES_A_DISPATCH_ELSEWHERE, Predictor, Values, values_of
 from corolla.memory import host_free_bytes
 from corolla.mesh import copied, describe, free_bytes, mesh_for, platform
-from corolla.models import freeze, native
+from corolla.models import depthwise, freeze
 from corolla.order import Lanes, epoch_order
 from corolla.records.example import encode_example
 from corolla.records.framing import write_records
@@ -56,7 +56,7 @@ class Vitals:
 
     reading: from the disk to pixels, both checksums checked; again: the same from the file cache.
     train_compile_seconds, predict_compile_seconds: with tracing; from JAX's cache only where a user has set one up.
-    not_native: on a CPU, why depthwise convolutions do not run in C++ (`models.native`).
+    not_native: on a CPU, why depthwise convolutions do not run in C++ (`models.depthwise`).
     """
 
     devices: str
@@ -252,7 +252,7 @@ def vitals(data: AnyPath | None, wish: DoctorWish, reporter: Reporter) -> Vitals
         val_records=val_records,
         transfer_bytes_per_second=transfer(mesh, SECONDS["transfer"]),
         streaming=streaming(mesh, lanes, photos, SECONDS["streaming"]),
-        not_native=native.lacking() if platform(mesh) == "cpu" else "",
+        not_native=depthwise.lacking() if platform(mesh) == "cpu" else "",
     )
     return _with_steps(found, wish, ResidentFeed(mesh, lanes, photos), reporter) if is_jax() else found
 

@@ -5,11 +5,25 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import layouts
 from corolla.build import scaling
 from corolla.build.scaling import MOST_WEIGHT, STEPS, WORTH_REDUCING, scaled
+
+pytestmark = pytest.mark.usefixtures("form")
+
+
+@pytest.fixture(params=["c++", "numpy"])
+def form(request, monkeypatch):
+    """Both forms do all that is said here."""
+    if request.param == "numpy":
+        monkeypatch.setattr(scaling, "_library", lambda: None)
+    elif scaling._library() is None:
+        pytest.skip("no C++ form here")
+
 
 PILLOW = {"lanczos": Image.Resampling.LANCZOS, "area": Image.Resampling.BOX}
 SIZES = [(500, 500, 512, 512), (512, 512, 224, 224), (100, 333, 37, 99), (3, 5, 16, 16), (1, 1, 8, 8), (40, 7, 13, 7)]
@@ -63,7 +77,26 @@ def test_sums_are_exact_in_float32():
     assert 256 * MOST_WEIGHT**2 * STEPS <= 2**24
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    wanted=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    resample=st.sampled_from([*PILLOW]),
+    apart=st.integers(0, 5),
+    seed=st.integers(0, 9),
+)
+def test_both_forms_give_the_same_bytes(size, wanted, resample, apart, seed):
+    """Of noise and hard edges, also where rows do not lie beside each other."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[0], size[1] + apart, 3), dtype=np.uint8)
+    pixels = (noise if seed % 2 else np.where(noise < 128, 0, 255).astype(np.uint8))[:, : size[1]]
+    np.testing.assert_array_equal(
+        (scaling._by_cpp if scaling._library() else scaling._by_numpy)(pixels, *wanted, resample),
+        scaling._by_numpy(pixels, *wanted, resample),
+    )
+
+
 def test_blocks_and_strips_do_not_show(monkeypatch):
+    monkeypatch.setattr(scaling, "_library", lambda: None)
     pixels = photo(301, 203)
     whole = scaled(pixels, 130, 77, "lanczos")
     for strip, down, across, most in ((16, 3, 5, 4096), (1, 1, 1, 1), (10_000, 500, 500, 1 << 40)):

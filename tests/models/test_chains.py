@@ -6,7 +6,8 @@ import pytest
 from jax import numpy as jnp
 
 from corolla.backend import keras, value_of
-from corolla.models import chains, lowering, native, registry
+from corolla.models import chains, lowering, registry
+from corolla.models import depthwise as native
 
 layers = keras.layers
 

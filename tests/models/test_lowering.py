@@ -7,7 +7,8 @@ from jax import lax
 from jax import numpy as jnp
 
 from corolla.backend import keras
-from corolla.models import lowering, native
+from corolla.models import depthwise as native
+from corolla.models import lowering
 
 layers = keras.layers
 

@@ -1,23 +1,29 @@
-"""Photos made larger or smaller as Pillow's `resize` does it, in half of the time.
+"""Photos made larger or smaller as Pillow's `resize` does it, in a third of the time.
 
 Takes: uint8[h, w, 3] and a size. Gives: `scaled`: uint8[height, width, 3], the same bytes on every machine. They are
 those of Pillow but for rounding, and for what it cuts off at black and white between its two passes.
 
-Each side is a matrix product of its own, first down, then across. A pixel depends on some neighbours only, so the
-matrix is cut into blocks along its diagonal, each small enough for OpenBLAS to compute it in the calling thread.
-Weights are whole multiples of 2^-14 and pixels whole numbers, so all sums are exact in float32, and the order in which
-a processor adds does not matter.
+First all rows are made of their neighbours above and below, then each pixel of those beside it. Weights are whole
+multiples of 2^-14 and pixels whole numbers, so all sums are exact in float32, and neither the order in which a
+processor adds matters, nor who does it: `scaling.cc`, where it can be compiled (`native`), else NumPy.
+
+In NumPy each side is a matrix product. A pixel depends on some neighbours only, so the matrix is cut into blocks along
+its diagonal, each small enough for OpenBLAS to compute it in the calling thread.
 """
 
+import ctypes
 import math
 import threading
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from typing import Literal
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from corolla import native
 
 Resample = Literal["lanczos", "area"]
 
@@ -53,6 +59,50 @@ def scaled(pixels: NDArray[np.uint8], height: int, width: int, resample: Resampl
     if max(h / height, w / width) >= 2 * WORTH_REDUCING:
         photo = Image.fromarray(pixels)
         return np.asarray(photo.resize((width, height), _PILLOW[resample], reducing_gap=WORTH_REDUCING))
+    by = _by_cpp if _library() else _by_numpy
+    return by(pixels, height, width, resample)
+
+
+# --------------------------------------------------------------------------------------------------------------- C++
+
+_SOURCE, _FLAGS = Path(__file__).with_name("scaling.cc"), ("-O3",)
+
+
+@cache
+def _library() -> Any:
+    """The function of `scaling.cc`, or None where it is not to be had."""
+    whole, place = ctypes.c_int64, ctypes.c_void_p
+    try:
+        call = native.loaded(_SOURCE, _FLAGS).corolla_scale
+    except native.NativeError:
+        return None
+    side = [place, place, whole]
+    call.argtypes = [place, whole, whole, whole, whole, *side, *side, place]
+    return call
+
+
+def _by_cpp(pixels: NDArray[np.uint8], height: int, width: int, resample: Resample) -> NDArray[np.uint8]:
+    """Rows may lie anywhere, the pixels of a row beside each other. Other threads work meanwhile."""
+    if pixels.strides[1:] != (_CHANNELS, 1):
+        pixels = np.ascontiguousarray(pixels)
+    found = np.empty((height, width, _CHANNELS), np.uint8)
+    sides = [_side(size, to, resample) for size, to in zip(pixels.shape[:2], (height, width), strict=True)]
+    told = [each for firsts, weights in sides for each in (firsts.ctypes.data, weights.ctypes.data, weights.shape[1])]
+    if _library()(pixels.ctypes.data, pixels.strides[0], pixels.shape[1], height, width, *told, found.ctypes.data):
+        raise MemoryError(f"no memory to scale {pixels.shape[1]} x {pixels.shape[0]} px")
+    return found
+
+
+@lru_cache(maxsize=64)
+def _side(size: int, wanted: int, resample: Resample) -> tuple[NDArray[np.int64], Floats]:
+    firsts, steps = _weights(size, wanted, resample)
+    return firsts, np.ascontiguousarray(steps / np.float32(STEPS), np.float32)
+
+
+# ------------------------------------------------------------------------------------------------------------- NumPy
+
+
+def _by_numpy(pixels: NDArray[np.uint8], height: int, width: int, resample: Resample) -> NDArray[np.uint8]:
     found = np.empty((height, width * _CHANNELS), np.uint8)
     for rows, strip in _down(pixels, height, resample):
         strip = _across(strip, width, resample)

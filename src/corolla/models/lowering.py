@@ -21,7 +21,7 @@ from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 
 from corolla.backend import keras
-from corolla.models import native
+from corolla.models import depthwise as native
 
 Strides = tuple[int, int]
 

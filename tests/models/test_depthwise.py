@@ -1,4 +1,4 @@
-"""The C++ form of depthwise convolutions: compiled once, the user's alone, and done without where it cannot be had."""
+"""The C++ form of depthwise convolutions: the same numbers as loops, and done without where it cannot be had."""
 
 import os
 import subprocess
@@ -10,81 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax import numpy as jnp
 
-from corolla.models import lowering, native
+from corolla.models import depthwise as native
+from corolla.models import lowering
+from corolla.native import OFF, NativeError
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != native.OFF}
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """A cache of its own; what this process uses comes from the usual one."""
-    native.fault()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv(native.OFF, raising=False)
-    return tmp_path
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != OFF}
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """A source that compiles in no time."""
-    if native.fault():
-        pytest.skip(f"no C++ form here: {native.fault()}")
+def test_the_fault_is_told_where_a_person_could_mend_it(monkeypatch):
+    def missing(*_):
+        raise NativeError("no compiler")
 
-    def write(folder, text="int one() { return 1; }"):
-        source = folder / "depthwise.cc"
-        source.write_text(text)
-        monkeypatch.setattr(native, "SOURCE", source)
-
-    return write
-
-
-def test_it_is_compiled_once_and_kept(cache, quick, tmp_path, monkeypatch):
-    quick(tmp_path)
-    kept = native._library()
-    assert kept.parent == cache / "corolla" / "native" and kept.parent.stat().st_mode & 0o777 == 0o700
-    assert [path.name for path in kept.parent.iterdir()] == [kept.name]  # no draft is left
-    monkeypatch.setattr(native, "_compile", lambda into: pytest.fail("compiled again"))
-    assert native._library() == kept
-
-
-def test_another_source_or_processor_is_another_file(cache, quick, tmp_path, monkeypatch):
-    quick(tmp_path)
-    first = native._library()
-    monkeypatch.setattr(native, "described", lambda: "flags : fewer")
-    second = native._library()
-    quick(tmp_path, "int two() { return 2; }")
-    assert len({first, second, native._library()}) == 3
-
-
-@pytest.mark.parametrize("fault", ["no compiler", "asked not to", "another system", "does not compile", "not private"])
-def test_why_it_is_not_to_be_had_is_one_line(fault, cache, quick, tmp_path, monkeypatch):
-    quick(tmp_path, "int x = ;" if fault == "does not compile" else "int x;")
-    wanted = {
-        "no compiler": "no C++ compiler was found (c++, g++ or clang++)",
-        "asked not to": "COROLLA_NATIVE=0 asks for XLA's own form",
-        "another system": "it is for Linux, where a CPU is a device a core",
-        "does not compile": "c++ cannot compile depthwise.cc: ",
-        "not private": f"{cache}/corolla/native can be written to by others",
-    }[fault]
-    if fault == "no compiler":
-        monkeypatch.setattr(native, "which", lambda name: None)
-    elif fault == "asked not to":
-        monkeypatch.setenv(native.OFF, "0")
-    elif fault == "another system":
-        monkeypatch.setattr(sys, "platform", "darwin")
-    elif fault == "not private":
-        (cache / "corolla" / "native").mkdir(parents=True)
-        (cache / "corolla" / "native").chmod(0o777)
-    with pytest.raises(native.NativeError) as found:
-        native._library()
-    assert wanted in str(found.value) and len(str(found.value).splitlines()) == 1
-    assert native._fault.__wrapped__() == str(found.value)
+    monkeypatch.setattr("corolla.native.loaded", missing)
+    monkeypatch.setattr(native, "_fault", native._fault.__wrapped__)
+    monkeypatch.delenv(OFF, raising=False)
+    assert native.lacking() == ("no compiler" if sys.platform.startswith("linux") else "")
+    monkeypatch.setenv(OFF, "0")
+    assert native.lacking() == "" and native.fault() == "no compiler"
 
 
 def test_without_it_xla_does_the_work():
     """A process that is told not to use it gives the same numbers."""
     program = (
-        "import jax, numpy as np; from corolla.models import lowering, native;"
+        "import jax, numpy as np; from corolla.models import lowering, depthwise as native;"
         "x = np.random.default_rng(0).standard_normal((2, 9, 9, 8), np.float32);"
         "y = jax.jit(lowering.depthwise)(x, x[:1, :3, :3].reshape(3, 3, 8, 1));"
         "print(bool(native.fault()), float(abs(y).sum()))"
@@ -93,7 +41,7 @@ def test_without_it_xla_does_the_work():
         subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         ).stdout.split()
-        for environment in ({**ENVIRONMENT, native.OFF: "0"}, ENVIRONMENT)
+        for environment in ({**ENVIRONMENT, OFF: "0"}, ENVIRONMENT)
     ]
     assert told[0][0] == "True"
     assert float(told[0][1]) == pytest.approx(float(told[1][1]), rel=1e-6)

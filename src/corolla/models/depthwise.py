@@ -1,45 +1,29 @@
 """Depthwise convolutions in C++, compiled where they are wanted first.
 
 Takes: float32 arrays inside a program for a CPU. Gives: `depthwise`, `depthwise_clipped`, `depthwise_gradients`, and
-whether this machine can (`ready`): it wants Linux, a C++ compiler and a kernel of usual height. Where it cannot,
-`lowering` has XLA do it.
+whether this machine can (`ready`): it wants Linux, a C++ compiler (`native`) and a kernel of usual height. Where it
+cannot, `lowering` has XLA do it.
 
-`depthwise.cc` beside this file is compiled for this very processor, in a few seconds, and kept in the user's cache like
-what XLA compiles. XLA calls it through its FFI (https://openxla.org/xla/custom_call), from the thread of the device.
+XLA calls `depthwise.cc` through its FFI (https://openxla.org/xla/custom_call), from the thread of the device.
 """
 
-import ctypes
-import hashlib
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from shutil import which
 from threading import Lock
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from corolla.compiled import cache_folder, private
-from corolla.processor import described
+from corolla import native
 
 SOURCE = Path(__file__).with_name("depthwise.cc")
 _FORWARD, _CLIPPED = "corolla_depthwise", "corolla_depthwise_clipped"
 _GRADIENTS = ("corolla_depthwise_input_gradient", "corolla_depthwise_kernel_gradient")
-_FLAGS = ("-std=c++17", "-O2", "-march=native", "-fPIC", "-shared", "-w")
-_MOST_ROWS, _COMPILE_SECONDS = 16, 120
+_MOST_ROWS = 16
 _ONE_AT_A_TIME = Lock()
-OFF = "COROLLA_NATIVE"
-"""Environment variable: 0 has XLA do everything."""
-
-
-class NativeError(Exception):
-    """Why the C++ form is not to be had here."""
 
 
 def fault() -> str:
@@ -51,17 +35,17 @@ def fault() -> str:
 @cache
 def _fault() -> str:
     try:
-        library = ctypes.CDLL(str(_library()))
+        library = native.loaded(SOURCE, ("-O2", f"-I{jax.ffi.include_dir()}"), version("jaxlib"))
         for name in (_FORWARD, _CLIPPED, *_GRADIENTS):
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
-    except (NativeError, OSError, AttributeError, subprocess.SubprocessError) as error:
-        return str(error) or type(error).__name__
+    except (native.NativeError, AttributeError) as error:
+        return str(error)
     return ""
 
 
 def lacking() -> str:
     """What a person could mend: `fault` where the C++ form was meant to be had, else ""."""
-    return "" if os.environ.get(OFF) == "0" or not sys.platform.startswith("linux") else fault()
+    return fault() if native.wanted() else ""
 
 
 def ready(kernel_shape: Sequence[int]) -> bool:
@@ -110,35 +94,3 @@ def depthwise_gradients(
 
 def _geometry(strides: tuple[int, int], before: tuple[int, int]) -> np.ndarray:
     return np.array([*strides, *before], np.int64)
-
-
-# The library ------------------------------------------------------------------------------------------------------
-
-
-def _library() -> Path:
-    """The compiled file, kept under a name that tells what it depends on."""
-    if os.environ.get(OFF) == "0":
-        raise NativeError(f"{OFF}=0 asks for XLA's own form")
-    if not sys.platform.startswith("linux"):
-        raise NativeError("it is for Linux, where a CPU is a device a core")
-    folder = cache_folder() / "native"
-    if why := private(folder):
-        raise NativeError(why)
-    told = [SOURCE.read_text(), *_FLAGS, described(), version("jaxlib")]
-    kept = folder / f"depthwise-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:16]}.so"
-    if not kept.exists():
-        _compile(kept)
-    return kept
-
-
-def _compile(into: Path) -> None:
-    compiler = next((found for name in ("c++", "g++", "clang++") if (found := which(name))), None)
-    if compiler is None:
-        raise NativeError("no C++ compiler was found (c++, g++ or clang++)")
-    with tempfile.TemporaryDirectory(dir=into.parent) as made:
-        draft = Path(made) / into.name
-        line = [compiler, *_FLAGS, f"-I{jax.ffi.include_dir()}", "-o", str(draft), str(SOURCE)]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False)
-        if done.returncode:
-            raise NativeError(f"{compiler} cannot compile {SOURCE.name}: {done.stderr.strip().splitlines()[-1:]}")
-        draft.replace(into)
