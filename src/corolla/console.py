@@ -5,6 +5,7 @@ Takes: figures from the verbs. Gives: text through rich. In a pipe or a log file
 
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.text import Text
 from corolla.metrics import ClassCost, ClassScore, Scores
 from corolla.models.registry import Facts
 from corolla.reporter import Reporter
+from corolla.types import SPLITS
 
 LOG_EVERY_SECONDS = 30.0
 """Between two lines of progress where there is no terminal."""
@@ -356,18 +358,25 @@ def print_blend(console: Console, made: dict[str, Any]) -> None:
         console.print(counts, markup=False, highlight=False, soft_wrap=True)
 
 
+_FEWEST = 8
+"""Classes that are named: the smallest, and those without photos unless they are more."""
+_second = itemgetter(1)
+
+
 def print_built(console: Console, built: dict[str, Any]) -> None:
-    """What `corolla build` wrote: photos in each split, of each class, and what was left out."""
+    """What `corolla build` wrote: photos in each split, the smallest classes, and what was left out."""
     splits = ", ".join(f"{split} {count:,}" for split, count in built["photos"].items())
     seen = {name: count for name, count in built["classes"].items() if count}
     what = "built" if built["fresh"] else "there already, and whole"
     lines = [
         f"{what}: {splits}; {len(seen)} of {len(built['classes'])} classes, {min(seen.values())} to "
         f"{max(seen.values())} photos each",
-        "  ".join(f"{name} {count}" for name, count in seen.items()),
+        f"the smallest: {', '.join(f'{name} {count}' for name, count in sorted(seen.items(), key=_second)[:_FEWEST])}",
         f"{built['groups']} groups of look-alikes; "
         f"left out: {built['broken']} damaged, {built['unmapped']} without a label",
     ]
+    if 0 < len(without := [name for name in built["classes"] if name not in seen]) <= _FEWEST:
+        lines.insert(2, f"none of: {', '.join(without)}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -381,13 +390,15 @@ _SHOWN = 10
 def print_audit(console: Console, found: dict[str, Any], cleaned: dict[str, Any] | None) -> None:
     """Leaks as a table, then labels in conflict and in doubt, then what was written."""
     parts = [leak["part"] for leak in found["leaks"]]
+    long = len(parts) > len(SPLITS)  # names of several data sets do not fit above columns
+    heads = [str(number) for number in range(1, len(parts) + 1)] if long else parts
     table = Table(box=None, pad_edge=False, header_style="dim", title="records with a twin in", title_style="dim")
     table.add_column("")
-    for name in ("records", *parts, "any other"):
-        table.add_column(name, justify="right")
-    for leak in found["leaks"]:
+    for name in ("records", *heads, "any other"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for head, leak in zip(heads, found["leaks"], strict=True):
         counts = [leak["records"], *(leak["twins"][part] for part in parts), leak["others"]]
-        table.add_row(Text(leak["part"]), *(f"{count:,}" for count in counts))
+        table.add_row(Text(f"{head} {leak['part']}" if long else head), *(f"{count:,}" for count in counts))
     console.print(table)
     for line in _audit_lines(found, cleaned):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -311,3 +311,14 @@ def test_names_of_any_bytes(tmp_path):
     folder = layouts.put(path / "rose" / "two words\nand a line.jpg", layouts.photo(1)).parent
     (Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jpg"))).write_bytes(layouts.photo(2))
     assert set(listed(path).values()) == {"rose"} and len(listed(path)) == 2
+
+
+def test_sources_are_called_by_their_folders_and_numbered_only_where_names_meet(tmp_path):
+    paths = [layouts.own(tmp_path / "mine", 3), layouts.own(tmp_path / "other", 3), layouts.competition(tmp_path / "a")]
+    paths += [
+        layouts.competition(tmp_path / "b"),
+        layouts.listed(tmp_path / "lists"),
+        layouts.own(tmp_path / "x/mine", 3),
+    ]
+    told = [next(one.items()).source for one in recognised(paths)]
+    assert told == ["mine", "other", "a", "b", "mine-2", "mine-3"]

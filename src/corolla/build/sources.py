@@ -41,27 +41,30 @@ from corolla.types import SPLITS, BadRecord
 
 @dataclass(frozen=True)
 class Source:
-    """A kind of source. layout: what is looked for, for people. lies_at: whether it is there; items: its photos."""
+    """A kind of source. layout: what is looked for, for people. lies_at: whether it is there; items: its photos. named:
+    whether they are called by the folder or file that they lie in, because they are anybody's.
+    """
 
     name: str
     layout: str
     lies_at: Callable[[Path], bool]
     items: Callable[[Path], Iterator[Item]]
+    named: bool = False
 
 
 @dataclass(frozen=True)
 class Located:
-    """A source at a place. name: its own; a second one of the same name has a number, too."""
+    """A source at a place. name: its own; number: "", or of a second one of the same name "-2"."""
 
     source: Source
     path: Path
     name: str
+    number: str
 
     def items(self) -> Iterator[Item]:
         """Its photos. Raises DataError where its lists are damaged, or a link leads out of it."""
         for item in self.source.items(self.path):
-            number = self.name.removeprefix(self.source.name)
-            yield replace(item, source=item.source + number) if number else item
+            yield replace(item, source=item.source + self.number) if self.number else item
 
 
 # ------------------------------------------------------------------------------------------------------- Oxford 102
@@ -451,15 +454,15 @@ def _folder(path: Path) -> Iterator[Item]:
 # ------------------------------------------------------------------------------------------------------------ which
 
 SOURCES = (
-    Source("csv", "a .csv file with columns path,label or path,name", _csv_at, _csv),
-    Source("competition", "train/*.tfrec or tfrecords-jpeg-SxS/train/*.tfrec", _competition_at, _competition),
+    Source("csv", "a .csv file with columns path,label or path,name", _csv_at, _csv, True),
+    Source("competition", "train/*.tfrec or tfrecords-jpeg-SxS/train/*.tfrec", _competition_at, _competition, True),
     Source("pack", "SOURCE/tfrecords-jpeg-SxS/*.tfrec (the external pack)", _pack_at, _pack),
     Source("oxford_102", "imagelabels.mat and jpg/ (Oxford 102)", _oxford_at, _oxford),
     Source("inaturalist", "train/NNNNN_..._Genus_species/ (iNaturalist 2021)", _inaturalist_at, _inaturalist),
     Source("openimages", "*class-descriptions*.csv and *annotations*.csv (Open Images)", _openimages_at, _openimages),
     Source("imagenet", "nNNNNNNNN/ (ImageNet)", _imagenet_at, _imagenet),
     Source("tf_flowers", "flower_photos/ with roses/, sunflowers/, tulips/ (tf_flowers)", _tf_flowers_at, _tf_flowers),
-    Source("folder", f"CLASS/*{'|*'.join(PHOTO_SUFFIXES)} (photos of your own)", _folder_at, _folder),
+    Source("folder", f"CLASS/*{'|*'.join(PHOTO_SUFFIXES)} (photos of your own)", _folder_at, _folder, True),
 )
 """In the order in which they are looked for: the more particular first."""
 
@@ -469,8 +472,9 @@ def recognised(paths: list[Path]) -> list[Located]:
     found: list[Located] = []
     for path in paths:
         source = _recognised(path)
-        count = sum(one.source is source for one in found)
-        found.append(Located(source, path, source.name + (f"-{count + 1}" if count else "")))
+        name = (path.stem if path.is_file() else path.resolve().name) if source.named else source.name
+        count = sum(one.name == name for one in found)
+        found.append(Located(source, path, name, f"-{count + 1}" if count else ""))
     return found
 
 

@@ -126,7 +126,7 @@ def build(
         _finish(target, draft, rows, look, digest, summary, wish)
         if not done:
             target.replace(out)  # over an empty folder, too
-    _tell(summary, listing, reporter)
+    _tell(summary, listing, wish, reporter)
     return Built(out, **summary)
 
 
@@ -187,7 +187,7 @@ def _listed(sources: Sequence[Path | str], reporter: Reporter) -> Listing:
                 listing.left[item.source, displayed(found.kind), found.reason] += 1
             else:
                 listing.chosen.append(Chosen(item, *found))
-        reporter.note(f"{located.path}: {located.name}, {len(listing.chosen) - before} photos with a label")
+        reporter.note(f"{located.path}: {located.source.name}, {len(listing.chosen) - before} photos with a label")
     if not listing.chosen:
         kinds = ", ".join(repr(kind) for (_, kind, _), _ in listing.left.most_common(_NAMED))
         found = f"{listing.left.total()} photos, called {kinds}" if listing.left else "no photos"
@@ -433,11 +433,12 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     write_file(path, text.getvalue().encode())
 
 
-def _tell(summary: dict[str, Any], listing: Listing, reporter: Reporter) -> None:
+def _tell(summary: dict[str, Any], listing: Listing, wish: BuildWish, reporter: Reporter) -> None:
     if summary["broken"]:
         reporter.warn(f"{summary['broken']} photos are damaged and left out: see quarantine.csv")
     if listing.left:
-        kinds = ", ".join(f"{kind} ({count})" for (_, kind, _), count in listing.left.most_common(_NAMED))
+        common = listing.left.most_common(_NAMED)
+        kinds = ", ".join(f"{kind or 'of no name'} ({count})" for (_, kind, _), count in common)
         more = f" and {len(listing.left) - _NAMED} more kinds" if len(listing.left) > _NAMED else ""
         reporter.warn(f"{listing.left.total()} photos have no label here: {kinds}{more}; see unmapped.csv")
     if summary["conflicts"]:
@@ -447,6 +448,6 @@ def _tell(summary: dict[str, Any], listing: Listing, reporter: Reporter) -> None
             f"{summary['torn']} groups of photos that look alike stand in several splits, as published: "
             f"`corolla audit` shows them, and its --write-clean leaves them out of train"
         )
-    for split, count in summary["photos"].items():
-        if not count:
+    for (split, count), share in zip(summary["photos"].items(), wish.split, strict=True):
+        if share and not count and not wish.published_splits:
             reporter.warn(f"{split} is empty: there are too few photos for its share")
