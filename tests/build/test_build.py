@@ -489,9 +489,11 @@ def test_sources_without_a_class(tmp_path):
 
 
 def test_few_photos_leave_splits_empty_and_say_so(tmp_path):
-    layouts.own(tmp_path / "mine", 2, ("rose",))
+    layouts.own(tmp_path / "mine", 1, ("rose",))
     told = Recorder()
-    build([tmp_path / "mine"], tmp_path / "out", replace(WISH, split=(1, 0, 0)), told)
+    build([tmp_path / "mine"], tmp_path / "none", replace(WISH, split=(1, 0, 0)), told)
+    assert not told.warnings
+    build([tmp_path / "mine"], tmp_path / "out", WISH, told)
     assert [one for one in told.warnings if "is empty" in one] == [
         "val is empty: there are too few photos for its share",
         "test is empty: there are too few photos for its share",
