@@ -21,8 +21,8 @@ constexpr int kRows = 2;
 #else
 constexpr int kRows = 1;
 #endif
-typedef float Pixel __attribute__((vector_size(16)));
-typedef float Wide __attribute__((vector_size(16 * kRows)));
+typedef float Pixel __attribute__((vector_size(16), may_alias));
+typedef float Wide __attribute__((vector_size(16 * kRows), may_alias));
 typedef std::int32_t Whole __attribute__((vector_size(16 * kRows)));
 typedef std::uint8_t Bytes __attribute__((vector_size(4 * kRows)));
 typedef std::uint8_t Sixteen __attribute__((vector_size(16)));
@@ -31,14 +31,22 @@ typedef float Four __attribute__((vector_size(64)));
 
 constexpr float kMiddle = 12582912.f;  // 1.5 * 2^23: what is added to it keeps no fraction, halves go to the even one
 
+// Four pixels of three bytes, to four of four.
+inline Sixteen spread(Sixteen read) {
+#if defined(__clang__)
+  return __builtin_shufflevector(read, read, 0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11, 12);
+#else
+  return __builtin_shuffle(read, Sixteen{0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11, 12});
+#endif
+}
+
 // The fourth value of a pixel is what stood behind it; nobody looks at it.
 void widened(const std::uint8_t* row, std::int64_t w, Pixel* out) {
-  const Sixteen spread = {0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11, 12};
   std::int64_t x = 0;
   for (; x + 6 <= w; x += 4) {  // sixteen bytes are read, of which twelve are wanted
     Sixteen read;
     std::memcpy(&read, row + 3 * x, 16);
-    const Four made = __builtin_convertvector(__builtin_convertvector(__builtin_shuffle(read, spread), Signed), Four);
+    const Four made = __builtin_convertvector(__builtin_convertvector(spread(read), Signed), Four);
     std::memcpy(out + x, &made, sizeof made);
   }
   for (; x < w; ++x) out[x] = Pixel{float(row[3 * x]), float(row[3 * x + 1]), float(row[3 * x + 2]), 0.f};
@@ -55,7 +63,8 @@ void summed(const Pixel* const* rows, const float* weights, std::int64_t taps, s
     }
     for (int i = 0; i < kAtOnce; ++i) {
       sums[i] = (sums[i] + kMiddle) - kMiddle;
-      for (int k = 0; k < kRows; ++k) std::memcpy(out + (x + i * kRows + k) * kRows, reinterpret_cast<Pixel*>(sums + i) + k, 16);
+      const Pixel* const four = reinterpret_cast<const Pixel*>(sums + i);
+      for (int k = 0; k < kRows; ++k) out[(x + i * kRows + k) * kRows] = four[k];
     }
   }
 }
