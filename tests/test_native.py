@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -66,6 +67,14 @@ def test_why_it_is_not_to_be_had_is_one_line(fault, cache, source, monkeypatch):
         native.loaded(source, () if fault == "does not compile" else FLAGS)
     assert wanted in str(found.value) and len(str(found.value).splitlines()) == 1
     assert native.wanted() == (fault not in ("asked not to", "another system"))
+
+
+def test_threads_compile_it_once(cache, source, monkeypatch):
+    compiled, real = [], native._compile
+    monkeypatch.setattr(native, "_compile", lambda *told: (compiled.append(told), real(*told)))
+    with ThreadPoolExecutor(4) as pool:
+        assert {library.one() for library in pool.map(lambda _: native.loaded(source, FLAGS), range(4))} == {1}
+    assert len(compiled) == 1
 
 
 def test_a_compiler_that_never_ends(cache, source, monkeypatch):

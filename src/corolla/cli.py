@@ -125,7 +125,8 @@ class Build:
 
     sources: Annotated[Positional[tuple[OnDisk, ...]], tyro.conf.arg(metavar="SOURCE...")]
     """Folders of Oxford 102, tf_flowers, iNaturalist 2021, Open Images, ImageNet or the competition's external pack, in
-    the layout that each publishes; CLASS/*.jpg; or a CSV of path,label or path,name."""
+    the layout that each publishes; data sets in the competition's layout, to be joined; CLASS/*.jpg or
+    train/CLASS/*.jpg; or a CSV of path,label or path,name."""
     out: OnDisk
     """Folder to write; must not hold anything else."""
     wish: Flat[BuildWish] = field(default_factory=BuildWish)

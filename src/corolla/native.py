@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
+from threading import Lock
 
 from corolla.cache import cache_folder, private
 from corolla.processor import described
@@ -24,6 +25,7 @@ OFF = "COROLLA_NATIVE"
 
 _FLAGS = ("-std=c++17", "-march=native", "-fPIC", "-shared", "-w")
 _COMPILE_SECONDS = 120
+_ONE_AT_A_TIME = Lock()
 
 
 class NativeError(Exception):
@@ -41,7 +43,8 @@ def loaded(source: Path, flags: Sequence[str], key: str = "") -> ctypes.CDLL:
     Raises NativeError.
     """
     try:
-        return ctypes.CDLL(str(library(source, flags, key)))
+        with _ONE_AT_A_TIME:  # several threads may want it first
+            return ctypes.CDLL(str(library(source, flags, key)))
     except (OSError, subprocess.SubprocessError) as error:
         raise NativeError(str(error) or type(error).__name__) from error
 
