@@ -47,6 +47,13 @@ def cropped(photo: Image.Image, random: np.random.Generator, kept: float = 0.9) 
     return part.resize(photo.size, Image.Resampling.LANCZOS)
 
 
+def middle(photo: Image.Image, wide: float, tall: float) -> Image.Image:
+    """What is left where others have cut to a square a photo of 4:3, and here it was pressed or laid on one."""
+    w, h = photo.size
+    box = ((1 - wide) / 2 * w, (1 - tall) / 2 * h, (1 + wide) / 2 * w, (1 + tall) / 2 * h)
+    return photo.resize((w, h), Image.Resampling.BICUBIC, box)
+
+
 def brightened(photo: Image.Image, factor: float) -> Image.Image:
     return ImageEnhance.Brightness(photo).enhance(factor)
 
@@ -66,6 +73,8 @@ KINDS: dict[str, tuple[int, Change]] = {
         50,
         lambda photo, random: resized(brightened(cropped(mirrored(photo, random), random), 1.2), random),
     ),
+    "pressed to a square": (92, lambda photo, _: middle(photo, 0.75, 1.0)),
+    "laid on a square": (92, lambda photo, _: middle(photo, 0.75, 0.75)),
     "cropped 20 %": (92, lambda photo, random: cropped(photo, random, 0.8)),
 }
 """JPEG quality and change of each kind of twin."""

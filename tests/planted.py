@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 
 def scene(seed: int, side: int = 96) -> NDArray[np.uint8]:
@@ -41,6 +41,15 @@ def resized(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Half the size, and back: fine detail is gone."""
     side = len(pixels)
     return np.asarray(Image.fromarray(pixels).resize((side // 2, side // 2)).resize((side, side)))
+
+
+def squared(tall: int, wide: int, how: str, seed: int) -> NDArray[np.uint8]:
+    """A photo of other sides as a square of 96 px: cut, pressed, or laid on black."""
+    photo = Image.fromarray(scene(seed, max(tall, wide))[:tall, :wide])
+    if how == "pressed":
+        return np.asarray(photo.resize((96, 96), Image.Resampling.BICUBIC))
+    laid = {"cut": ImageOps.fit, "laid": ImageOps.pad}[how]
+    return np.asarray(laid(photo, (96, 96), Image.Resampling.BICUBIC))
 
 
 COPIES = {

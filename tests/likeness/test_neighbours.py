@@ -55,6 +55,17 @@ def test_the_best_view_of_a_pair_is_told():
     pairs = neighbours(rows, 0.99, 2, lambda view, first, last: turned[view][first:last])
     place = [(i, j) for i, j in zip(pairs.first, pairs.second, strict=True)].index((2, 5))
     assert pairs.view[place] == 1 and pairs.similarity[place] == pytest.approx(1, abs=1e-5)
+    assert not pairs.turned[place]  # the view was of 2, which is the first of the pair
+
+
+def test_whose_view_it_was_is_told():
+    """Two that are equal in a view of one of them alone."""
+    rows = unit(5, seed=4)
+    for viewed, other in ((4, 1), (1, 4)):
+        seen = rows.copy()
+        seen[viewed] = rows[other]
+        pairs = neighbours(rows, 0.99, 1, lambda _, first, last, seen=seen: seen[first:last])
+        assert found(pairs) == {(1, 4)} and pairs.turned.tolist() == [viewed == 4]
 
 
 def test_nothing_is_like_a_vector_of_zeros():

@@ -90,7 +90,8 @@ def _kind(twin: Twin) -> str:
     how = [f"SSIM {twin.ssim:.2f}"]
     how += [f"features {twin.features:.2f}"] if twin.features is not None else []
     how += ["mirrored"] if twin.mirrored else []
-    return ", ".join(how + ([f"cropped to {twin.kept:.0%}"] if twin.kept < 1 else []))
+    how += [f"cropped to {twin.kept:.0%}"] if twin.kept < 1 else []
+    return ", ".join(how + (["stretched"] if twin.stretched else []))
 
 
 def _placed(report: AuditReport) -> list[tuple[int, Doubt]]:

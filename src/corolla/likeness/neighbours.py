@@ -33,32 +33,34 @@ Look = Callable[[int, int, int], Vectors]
 @dataclass(frozen=True)
 class Pairs:
     """first < second, int64[m], each pair once; similarity float32[m], the largest over all views; view int64[m], in
-    which it was reached (-1: none of `look`'s).
+    which it was reached (-1: as they are); turned bool[m]: whether it was the second that was seen in that view.
     """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     similarity: NDArray[np.float32]
     view: NDArray[np.int64]
+    turned: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.first)
 
 
 def neighbours(vectors: Vectors, limit: float, views: int = 0, look: Look | None = None) -> Pairs:
-    """Pairs of things of which one, in any view, has a similarity of at least `limit` with the other as it is.
+    """Pairs of things that have a similarity of at least `limit`; with `look`, those of which one, in any of its views,
+    has it with the other as it is.
 
-    vectors: float32[n, d], rows of length 1 (or 0, which is like nothing). views, look: further vectors of the same
-    things. Deterministic.
+    vectors: float32[n, d], rows of length 1 (or 0, which is like nothing). look: vectors of the same things in so many
+    views. Deterministic.
     """
     if not len(vectors):
         return _united([], 0)
     cells = _Cells(vectors)
     found = []
-    for view in range(-1, views):
+    for view in range(views) if look else (-1,):
         for first in range(0, len(vectors), BLOCK):
             last = min(first + BLOCK, len(vectors))
-            queries = vectors[first:last] if view < 0 or look is None else look(view, first, last)
+            queries = look(view, first, last) if look else vectors[first:last]
             found.extend((*near, np.full(len(near[0]), view)) for near in cells.near(queries, first, limit))
     return _united(found, len(vectors))
 
@@ -67,12 +69,12 @@ def _united(found: Sequence[tuple[Any, ...]], n: int) -> Pairs:
     """Each pair once, with its best similarity, in ascending order."""
     if not found:
         none = np.empty(0, np.int64)
-        return Pairs(none, none, np.empty(0, np.float32), none)
+        return Pairs(none, none, np.empty(0, np.float32), none, np.empty(0, np.bool_))
     one, other, alike, view = (np.concatenate([part[column] for part in found]) for column in range(4))
     keys = np.minimum(one, other) * n + np.maximum(one, other)
-    order = np.lexsort((view, -alike, keys))  # of each pair the best comes first
+    order = np.lexsort((one, view, -alike, keys))  # of each pair the best comes first
     best = order[np.flatnonzero(np.diff(keys[order], prepend=-1))]
-    return Pairs(keys[best] // n, keys[best] % n, alike[best], view[best])
+    return Pairs(keys[best] // n, keys[best] % n, alike[best], view[best], (one > other)[best])
 
 
 class _Cells:

@@ -22,7 +22,7 @@ from corolla import shipped
 from corolla.likeness.alignment import Aligned, align
 from corolla.likeness.comparison import compare, joined, mirrored, renumbered
 from corolla.likeness.neighbours import Pairs, neighbours
-from corolla.likeness.views import SIDE, VIEWS
+from corolla.likeness.views import MIDDLES, PLAIN, SIDE, VIEWS
 from corolla.reporter import SILENT, Reporter
 
 SURE, DOUBT = 0.75, 0.5
@@ -34,6 +34,7 @@ PROPOSED = 0.95
 """Cosine of features from which photos are compared where features are looked for first (`thorough`)."""
 
 _FEATURES_AT_ONCE = 16
+_SEEN = (*VIEWS, PLAIN)  # -1, of no view, is the last
 
 Pixels = NDArray[np.uint8]
 
@@ -56,7 +57,8 @@ class Twin:
     """Two records, first < second. exact: the same bytes.
 
     ssim: of what both show, -1..1; features: cosine of the features, where they were asked for; mirrored; kept: part of
-    the sides of one that the other shows (1: all).
+    the sides of one that the other shows (1: all), of the side of which it shows less; stretched: sides are not scaled
+    alike.
     """
 
     first: int
@@ -66,6 +68,7 @@ class Twin:
     features: float | None = None
     mirrored: bool = False
     kept: float = 1.0
+    stretched: bool = False
 
 
 def find_twins(photos: Photos, slack: float = 0, thorough: bool = False, reporter: Reporter = SILENT) -> list[Twin]:
@@ -124,7 +127,9 @@ def _confirmed(
         known = first in looked and second in looked
         cosine = float(looked[first] @ looked[second]) if known else None
         if ssim >= SURE - slack or (cosine is not None and cosine >= FEATURES - slack):
-            yield Twin(first, second, False, ssim, cosine, bool(turned[row]), float(aligned.side[row] / SIDE))
+            seen = _SEEN[int(pairs.view[row])]
+            kept = float(aligned.side[row] / SIDE) * (min(seen.tall, seen.wide) if seen in MIDDLES else 1.0)
+            yield Twin(first, second, False, ssim, cosine, bool(turned[row]), kept, seen.stretches)
 
 
 def _with_more(photos: Photos, pairs: Pairs, aligned: Aligned, more: Pairs) -> tuple[Pairs, Aligned]:
@@ -141,6 +146,7 @@ def _with_more(photos: Photos, pairs: Pairs, aligned: Aligned, more: Pairs) -> t
         np.concatenate([pairs.second, second]),
         np.concatenate([pairs.similarity, alike]),
         np.concatenate([pairs.view, view]),
+        np.concatenate([pairs.turned, np.zeros(len(view), np.bool_)]),
     )
     return both, Aligned(np.concatenate([aligned.ssim, ssim]), np.concatenate([aligned.side, side]))
 
