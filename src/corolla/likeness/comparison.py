@@ -46,7 +46,7 @@ def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def compare(thumbnails: NDArray[np.uint8], reporter: Reporter = SILENT) -> Compared:
     """Propose pairs among thumbnails uint8[n, 64, 64], and lay them over each other.
 
-    The time grows as n^1.5: 9,000 photos take 7 s of two cores, 100,000 some minutes. Deterministic on one machine, by
+    The time grows as n^1.5: 9,000 photos take 7 s of two cores, 100,000 five minutes. Deterministic on one machine, by
     any number of threads; other processors may round a similarity otherwise in its seventh digit.
     """
     n, step = len(thumbnails), _GLANCES_AT_ONCE
